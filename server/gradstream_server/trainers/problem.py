@@ -1,0 +1,54 @@
+"""What a trainer is given, and what it has to offer."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+# An array of the trainer's own kind, on its device: numpy.ndarray or torch.Tensor.
+Array = Any
+
+Parameters = Mapping[str, Array]
+"""The parameters of a linear model: "weight" (targets, features) and, with an intercept, "bias" (targets)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A linear least-squares problem, with every choice made: data are scaled and in the training dtype."""
+
+    features: NDArray[np.floating]
+    """(rows, features), float32 or float64, C-contiguous."""
+    targets: NDArray[np.floating]
+    """(rows, targets), of the same dtype."""
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    """Rows per update; the number of rows for a full batch."""
+    shuffle: bool = False
+    reduction: Literal["mean", "sum"] = "mean"
+    """Whether the gradient is that of the mean or of the sum of squared errors."""
+    intercept: bool = True
+    l2: float = 0.0
+    seed: int = 0
+    device: str = "cpu"
+    """Resolved: "cpu", "cuda:N" or "mps"."""
+    initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    """Parameters to start from, in the training dtype and in scaled units; others start as the trainer's own."""
+
+
+class Trainer(Protocol):
+    """A way to obtain the gradient. Built from a `Problem`; lives in a worker."""
+
+    def parameters(self) -> Parameters:
+        """The parameters as they are now, safe to keep: later updates do not change them."""
+        ...
+
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Predictions (rows, targets) for scaled features (rows, features)."""
+        ...
+
+    def train(self) -> Iterator[Array]:
+        """Train, yielding the loss of each epoch: a number or a 0-d array on the device."""
+        ...
