@@ -35,7 +35,7 @@ class Problem:
     device: str = "cpu"
     """Resolved: "cpu", "cuda:N" or "mps"."""
     initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
-    """Parameters to start from, in the training dtype and in scaled units; others start as the trainer's own."""
+    """Parameters to start from, training dtype, scaled units; one that is not given is the trainer's own."""
 
 
 class Trainer(Protocol):

@@ -1,0 +1,76 @@
+"""The gradient by automatic differentiation.
+
+Tensors that require a gradient record how the loss came about; torch walks that record backwards, with the
+chain rule that manual.py spells out. The update is still written by hand.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from gradstream_server.trainers import batches
+from gradstream_server.trainers.devices import to_numpy, to_tensor
+from gradstream_server.trainers.problem import Array, Parameters, Problem
+
+
+class AutogradTrainer:
+    """A linear model of two tensors, trained with torch.autograd."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._features = to_tensor(problem.features, problem.device)  # (n, d)
+        self._targets = to_tensor(problem.targets, problem.device)  # (n, t)
+
+        features, targets = problem.features.shape[1], problem.targets.shape[1]
+        dtype = problem.features.dtype
+        shapes = {"weight": (targets, features)} | ({"bias": (targets,)} if problem.intercept else {})
+        self._parameters = {
+            name: to_tensor(problem.initial.get(name, np.zeros(shape, dtype)), problem.device)
+            .clone()  # the updates below are in place
+            .requires_grad_()
+            for name, shape in shapes.items()
+        }
+
+    def parameters(self) -> Parameters:
+        """The weight (t, d) and, with an intercept, the bias (t)."""
+        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Predictions (n, t) for features (n, d)."""
+        with torch.no_grad():
+            return to_numpy(self._predict(to_tensor(features, self._problem.device)))
+
+    def train(self) -> Iterator[Array]:
+        """Train, yielding the mean squared error of each epoch, before its updates."""
+        for epoch in batches.epochs(self._problem, self._features, self._targets, self._take):
+            yield self._epoch(epoch) / self._problem.targets.size
+
+    def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
+        """Update once for each batch; the squared error of the epoch (0-d)."""
+        learning_rate, l2 = self._problem.learning_rate, self._problem.l2
+        parameters = tuple(self._parameters.values())
+        mean = self._problem.reduction == "mean"
+        total = None
+        for features, targets, elements in epoch:
+            # ((predictions - targets) ** 2).sum(), with one step to walk back through instead of three.
+            squared_error = mse_loss(self._predict(features), targets, reduction="sum")
+            gradients = torch.autograd.grad(squared_error, parameters)
+            with torch.no_grad():
+                if l2:
+                    self._parameters["weight"].mul_(1 - learning_rate * l2)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter.sub_(gradient, alpha=learning_rate / elements if mean else learning_rate)
+            squared_error = squared_error.detach()
+            total = squared_error if total is None else total + squared_error
+        return total
+
+    def _predict(self, features: Tensor) -> Tensor:
+        predictions: Tensor = features @ self._parameters["weight"].T
+        return predictions + self._parameters["bias"] if "bias" in self._parameters else predictions
+
+    def _take(self, array: Tensor, order: NDArray[np.int64]) -> Tensor:
+        return array[to_tensor(order, self._problem.device)]

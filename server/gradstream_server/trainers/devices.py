@@ -1,0 +1,73 @@
+"""Where arrays live: the devices of this machine, and the way there and back.
+
+torch is imported when a function needs it, and by name, so that importing this module costs nothing and
+nothing that imports it depends on torch: the manual trainer runs on a machine without torch.
+"""
+
+import platform
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream_server.trainers.problem import Array
+
+
+class UnknownDeviceError(ValueError):
+    """A device that this machine does not have."""
+
+    def __init__(self, device: str, available: Iterable[str]) -> None:
+        self.device = device
+        self.available = tuple(available)
+        super().__init__(f"no device {device!r} here; available: {', '.join(self.available)}")
+
+
+def available() -> list[tuple[str, str]]:
+    """Name and description of each device of this machine, the preferred one first. Imports torch."""
+    torch = _torch()
+    devices = [(f"cuda:{i}", torch.cuda.get_device_name(i)) for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        devices.append(("mps", "Apple GPU, Metal (float32 only)"))
+    return [*devices, ("cpu", platform.processor() or platform.machine())]
+
+
+def resolve(device: str, names: Iterable[str]) -> str:
+    """The one of `names`, in order of preference, that is meant by "auto", "cpu", "cuda", "cuda:N" or "mps".
+
+    Raises:
+        UnknownDeviceError: there is no such device; there is no fall-back.
+    """
+    names = tuple(names)
+    for name in names:
+        if device in ("auto", name) or (device == "cuda" and name.startswith("cuda:")):
+            return name
+    raise UnknownDeviceError(device, names)
+
+
+def to_tensor(array: NDArray[np.generic], device: str) -> Any:
+    """The array as a torch.Tensor on the device; on the CPU without a copy, unless the array is read-only.
+
+    Raises:
+        UnknownDeviceError: the device is not one of `available()`.
+    """
+    torch = _torch()
+    if device != "cpu":
+        resolve(device, (name for name, _ in available()))
+    # torch has no read-only tensors and warns of arrays that are.
+    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+
+
+def to_device(array: NDArray[np.generic], device: str) -> Array:
+    """The array as the manual trainer wants it: as it is on the CPU, a torch.Tensor elsewhere."""
+    return array if device == "cpu" else to_tensor(array, device)
+
+
+def to_numpy(array: Array) -> NDArray[Any]:
+    """An array of any kind, on any device, as a NumPy array."""
+    return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+
+
+def _torch() -> Any:
+    return import_module("torch")

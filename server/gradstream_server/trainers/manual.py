@@ -1,0 +1,105 @@
+"""The gradient derived by hand.
+
+With n rows of d features, X (n, d), t targets, Y (n, t), and a weight W (t, d), the squared error
+
+    S = sum over i, k of R[i, k]^2,   where R = X W' - Y   is the residual (n, t).
+
+R[i, k] depends on W[k, j] through X[i, j] alone, so by the chain rule
+
+    dS/dW[k, j] = sum over i of 2 R[i, k] X[i, j],   which is   dS/dW = 2 R' X   (t, d).
+
+The bias is the weight of one more feature that is always 1: a column of ones in X. The mean squared error
+is S / (n t), and its gradient is 2 R' X / (n t).
+
+Written once against the array API standard (https://data-apis.org/array-api): the arrays are NumPy's on the
+CPU and the device's elsewhere. This file needs no torch.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
+
+from gradstream_server.trainers import batches, sufficient_statistics
+from gradstream_server.trainers.devices import to_device, to_numpy
+from gradstream_server.trainers.problem import Array, Parameters, Problem
+
+
+class ManualTrainer:
+    """A linear model trained with the gradient written out."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._features = to_device(problem.features, problem.device)  # (n, d)
+        self._targets = to_device(problem.targets, problem.device)  # (n, t)
+        self._xp = xp = array_namespace(self._features)
+
+        (rows, features), targets = problem.features.shape, problem.targets.shape[1]
+        dtype = problem.features.dtype
+        weight = problem.initial.get("weight", np.zeros((targets, features), dtype))
+        bias = problem.initial.get("bias", np.zeros(targets, dtype))
+        if problem.intercept:
+            weight = np.concatenate((weight, bias[:, np.newaxis]), axis=1)
+            ones = to_device(np.ones((rows, 1), dtype), problem.device)
+            self._features = xp.concat((self._features, ones), axis=1)  # (n, d + 1)
+        # (t, d), or (t, d + 1) with the bias as last column. An update makes a new array, so whoever holds
+        # this one may keep it.
+        self._weight = to_device(weight, problem.device)
+        # The bias is not regularized.
+        l2 = np.full(weight.shape[1], problem.l2, dtype)
+        l2[features:] = 0
+        self._l2 = to_device(l2, problem.device) if problem.l2 else None  # (d) or (d + 1)
+
+    def parameters(self) -> Parameters:
+        """The weight (t, d) and, with an intercept, the bias (t)."""
+        features = self._problem.features.shape[1]
+        weight = self._xp.astype(self._weight, self._targets.dtype, copy=False)
+        if not self._problem.intercept:
+            return {"weight": weight}
+        return {"weight": weight[:, :features], "bias": weight[:, features]}
+
+    def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Predictions (n, t) for features (n, d)."""
+        parameters = self.parameters()
+        predictions = to_device(features, self._problem.device) @ parameters["weight"].T
+        if "bias" in parameters:
+            predictions = predictions + parameters["bias"]
+        return to_numpy(predictions)
+
+    def train(self) -> Iterator[Array]:
+        """Train, yielding the mean squared error of each epoch, before its updates."""
+        features, targets = self._features, self._targets
+        if sufficient_statistics.cheaper(self._problem):
+            # The squared error and its gradient are the same over far fewer rows, and so is all that follows.
+            features, targets = sufficient_statistics.condense(features, targets)
+            self._weight = self._weight.astype(np.float64)
+        elements = self._problem.targets.size
+        for epoch in batches.epochs(self._problem, features, targets, self._take):
+            yield self._epoch(epoch) / elements
+
+    # Numbers that grow out of range are reported by the loss, which is then infinite or NaN.
+    @np.errstate(over="ignore", invalid="ignore")
+    def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
+        """Update once for each batch; the squared error of the epoch (0-d)."""
+        learning_rate = self._problem.learning_rate
+        squared_error = 0.0
+        for features, targets, elements in epoch:
+            residual = features @ self._weight.T - targets  # R (b, t)
+            squared_error = squared_error + self._square(residual)
+            self._weight = self._weight - learning_rate * self._gradient(features, residual, elements)
+        return squared_error
+
+    def _gradient(self, features: Array, residual: Array, elements: int) -> Array:
+        """The gradient (t, d) of the batch's squared error, or of its mean."""
+        mean = self._problem.reduction == "mean"
+        gradient = (2 / elements if mean else 2) * (residual.T @ features)  # 2 R' X
+        return gradient if self._l2 is None else gradient + self._l2 * self._weight
+
+    def _square(self, residual: Array) -> Array:
+        """The sum of squares of all elements (0-d)."""
+        elements = self._xp.reshape(residual, (-1,))
+        return self._xp.vecdot(elements, elements)
+
+    def _take(self, array: Array, order: NDArray[np.int64]) -> Array:
+        return self._xp.take(array, to_device(order, self._problem.device), axis=0)
