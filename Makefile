@@ -20,6 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A container engine that answers; the docker client alone is not one.
 ENGINE ?= $(shell for engine in docker podman; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 IMAGE ?= gradstream
+# Podman's own format of images has no health checks.
+export BUILDAH_FORMAT := docker
 # Passed on to the build of the image: IMAGE_ARGS="--build-arg BASE_IMAGE=...". See deploy/Dockerfile.
 IMAGE_ARGS ?=
 

@@ -1,4 +1,4 @@
-"""What `make demo` shows: a server, the three reference experiments and a real table, all through the command line."""
+"""What `make demo` shows: a server, the reference experiments and a real table, through the command line."""
 
 import contextlib
 import os
@@ -27,15 +27,15 @@ TOUR: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("train", "--trainer", "autograd", "--plain"),
     ),
     (
-        "The module trainer is an nn.Module with torch.optim.SGD. It has an intercept, so it starts elsewhere:",
+        "The module trainer is an nn.Module with torch.optim.SGD. It has an intercept as well:",
         (
             *("train", "--trainer", "module", "--plain"),
             *("--init", "weight=0.7268983721733093", "--init", "bias=-0.5131938457489014"),
         ),
     ),
     (
-        "A real table: the high of 1461 days in Seattle, from the low, the rain and the wind. Predicted for a dry, "
-        "calm day with a low of 10 degrees, in the table's order of columns:",
+        "A real table: the high of 1461 days in Seattle, from the low, the rain and the wind. Predicted for "
+        "a day without rain, with a low of 10 degrees and 2 m/s of wind:",
         (
             *("train", "--trainer", "module", "--plain", "--data", str(WEATHER), "--target", "temp_max"),
             *("--standardize", "--learning-rate", "0.1", "--epochs", "60", "--predict", "0,10,2"),
@@ -67,8 +67,12 @@ def main() -> int:
             if log.exists():
                 print(f"The server's log:\n{log.read_text()}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            return 130
     print(f"\nThe server has stopped. All of this took {time.perf_counter() - started:.1f} s.")
-    print("To go on: `make serve` here, and in another terminal `.venv/bin/gradstream train --trainer manual`.")
+    print(
+        "To go on: `make serve` here, and in another terminal `.venv/bin/gradstream train --trainer manual`."
+    )
     return 0
 
 
