@@ -51,9 +51,9 @@ class AutogradTrainer:
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error of the epoch (0-d)."""
-        learning_rate, l2 = self._problem.learning_rate, self._problem.l2
+        learning_rate, mean = self._problem.learning_rate, self._problem.reduction == "mean"
+        weight, l2 = self._parameters["weight"], self._problem.l2
         parameters = tuple(self._parameters.values())
-        mean = self._problem.reduction == "mean"
         total = None
         for features, targets, elements in epoch:
             # ((predictions - targets) ** 2).sum(), with one step to walk back through instead of three.
@@ -61,9 +61,11 @@ class AutogradTrainer:
             gradients = torch.autograd.grad(squared_error, parameters)
             with torch.no_grad():
                 if l2:
-                    self._parameters["weight"].mul_(1 - learning_rate * l2)
+                    weight.sub_(weight, alpha=learning_rate * l2)
+                # The gradient of the mean is that of the sum, divided by the number of elements.
+                step = learning_rate * (1 / elements if mean else 1)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=learning_rate / elements if mean else learning_rate)
+                    parameter.sub_(gradient, alpha=step)
             squared_error = squared_error.detach()
             total = squared_error if total is None else total + squared_error
         return total

@@ -46,10 +46,10 @@ class ManualTrainer:
         # (t, d), or (t, d + 1) with the bias as last column. An update makes a new array, so whoever holds
         # this one may keep it.
         self._weight = to_device(weight, problem.device)
-        # The bias is not regularized.
-        l2 = np.full(weight.shape[1], problem.l2, dtype)
-        l2[features:] = 0
-        self._l2 = to_device(l2, problem.device) if problem.l2 else None  # (d) or (d + 1)
+        # What l2 takes off each weight in an update, as a fraction; nothing off the bias.
+        decay = np.full(weight.shape[1], problem.learning_rate * problem.l2, dtype)
+        decay[features:] = 0
+        self._decay = to_device(decay, problem.device) if problem.l2 else None  # (d) or (d + 1)
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
@@ -78,23 +78,22 @@ class ManualTrainer:
         for epoch in batches.epochs(self._problem, features, targets, self._take):
             yield self._epoch(epoch) / elements
 
-    # Numbers that grow out of range are reported by the loss, which is then infinite or NaN.
+    # Numbers that grow out of range show in the loss, which is then infinite or NaN.
     @np.errstate(over="ignore", invalid="ignore")
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error of the epoch (0-d)."""
-        learning_rate = self._problem.learning_rate
+        learning_rate, mean = self._problem.learning_rate, self._problem.reduction == "mean"
         squared_error = 0.0
         for features, targets, elements in epoch:
-            residual = features @ self._weight.T - targets  # R (b, t)
+            weight = self._weight
+            residual = features @ weight.T - targets  # R (b, t)
             squared_error = squared_error + self._square(residual)
-            self._weight = self._weight - learning_rate * self._gradient(features, residual, elements)
+            if self._decay is not None:
+                weight = weight - self._decay * weight
+            # The gradient is 2 R' X, or 2 R' X / (b t): the factor is taken out of the product.
+            step = learning_rate * (2 / elements if mean else 2)
+            self._weight = weight - step * (residual.T @ features)
         return squared_error
-
-    def _gradient(self, features: Array, residual: Array, elements: int) -> Array:
-        """The gradient (t, d) of the batch's squared error, or of its mean."""
-        mean = self._problem.reduction == "mean"
-        gradient = (2 / elements if mean else 2) * (residual.T @ features)  # 2 R' X
-        return gradient if self._l2 is None else gradient + self._l2 * self._weight
 
     def _square(self, residual: Array) -> Array:
         """The sum of squares of all elements (0-d)."""

@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 
 from gradstream_server.trainers.problem import Problem
 
-_BLOCK_ROWS = 4096
-"""Rows decomposed at once: few enough to stay in the processor's cache."""
+_BLOCK_ELEMENTS = 1 << 13
+"""Numbers decomposed at once: few enough to stay in the processor's cache, and for OpenBLAS not to spread the
+many small steps of a decomposition over threads, which takes a hundred times as long when cores are busy."""
 
 _WORTHWHILE_ELEMENTS = 1 << 14
 """Features times rows from which an epoch costs arithmetic rather than the overhead of calling NumPy."""
 
-_QR_COST = 2.0
-"""Time of a multiplication in the decomposition relative to one in an epoch, rounded up."""
+_QR_COST = 4.0
+"""Time of a multiplication in the decomposition (float64) relative to one in an epoch (float32), rounded up."""
 
 
 def cheaper(problem: Problem) -> bool:
@@ -57,8 +58,9 @@ def condense(
     """
     columns = features.shape[1] + targets.shape[1]
     triangle = np.empty((0, columns))
-    for start in range(0, features.shape[0], _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
+    block_rows = max(_BLOCK_ELEMENTS // columns, 4 * columns)
+    for start in range(0, features.shape[0], block_rows):
+        rows = slice(start, start + block_rows)
         block = np.concatenate((features[rows], targets[rows]), axis=1, dtype=np.float64)
         # An array already; NumPy's type stubs know the tuple of the other modes only.
         triangle = np.asarray(np.linalg.qr(np.concatenate((triangle, block)), mode="r"))
