@@ -31,7 +31,7 @@ _WORTHWHILE_ELEMENTS = 1 << 14
 """Features times rows from which an epoch costs arithmetic rather than the overhead of calling NumPy."""
 
 _QR_COST = 4.0
-"""Time of a multiplication in the decomposition (float64) relative to one in an epoch (float32), rounded up."""
+"""Time of a multiplication in the decomposition (float64) over that in an epoch (float32), rounded up."""
 
 
 def cheaper(problem: Problem) -> bool:

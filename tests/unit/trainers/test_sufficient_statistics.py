@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 def run(
     problem: Problem, condensed: bool, patch: pytest.MonkeyPatch
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    patch.setattr(sufficient_statistics, "cheaper", lambda problem: condensed)
+    patch.setattr(sufficient_statistics, "cheaper", lambda _: condensed)
     trainer = ManualTrainer(problem)
     losses = np.array(list(trainer.train()))
     return losses, np.concatenate([value.ravel() for _, value in sorted(trainer.parameters().items())])
@@ -48,7 +48,7 @@ def test_a_loss_that_goes_to_zero_keeps_its_digits(monkeypatch: pytest.MonkeyPat
     losses, _ = run(problem, False, monkeypatch)
     condensed, _ = run(problem, True, monkeypatch)
     assert losses[-1] < 1e-28 * losses[0]
-    # Each residual is a difference of numbers near y, so it is known to some 1e-16 |y| and no better, in either way.
+    # A residual is a difference of numbers near y, so it is known to some 1e-16 |y| and no better, either way.
     rounding = 4e-16 * np.sqrt((problem.targets**2).mean())
     allowed = 1e-12 * losses + 2 * rounding * np.sqrt(losses) + rounding**2
     assert (np.abs(condensed - losses) <= allowed).all()

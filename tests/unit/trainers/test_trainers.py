@@ -61,7 +61,7 @@ def test_the_trainers_agree(problem: Problem) -> None:
 @settings(deadline=None, max_examples=30)
 @given(problems())
 def test_the_gradient_is_that_of_finite_differences(problem: Problem) -> None:
-    """The central difference of a quadratic function is exact but for rounding, so one step shows the gradient."""
+    """The central difference of a quadratic is exact but for rounding, so one step shows the gradient."""
     one_step = replace(problem, epochs=1, batch_size=len(problem.features), l2=0.0)
     _, after = losses_and_parameters("manual", one_step)
     names = sorted(problem.initial)
