@@ -25,6 +25,8 @@ export BUILDAH_FORMAT := docker
 # Passed on to the build of the image: IMAGE_ARGS="--build-arg BASE_IMAGE=...". See deploy/Dockerfile.
 IMAGE_ARGS ?=
 
+BENCHMARKS ?= $(filter-out %/__init__.py,$(wildcard benchmarks/*.py))
+
 # What a change of the contract must not break: the last release, or before there is one, the main branch.
 CONTRACT_BASE ?= $(shell git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null \
 	|| git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main)
@@ -71,8 +73,8 @@ format: $(VENV)/.dev $(BUF) ## Format Python and protos.
 	$(BUF) format --write
 
 .PHONY: bench
-bench: $(VENV)/.dev ## Run the benchmarks.
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/.server ## Run the benchmarks, or some: make bench BENCHMARKS=benchmarks/trainers.py.
+	@for benchmark in $(BENCHMARKS); do echo "$$benchmark" && $(BIN)/python "$$benchmark" $(ARGS) || exit; done
 
 ##@ Contract
 
