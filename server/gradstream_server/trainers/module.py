@@ -25,10 +25,10 @@ class ModuleTrainer:
         self._targets = to_tensor(problem.targets, problem.device)  # (n, t)
 
         features, targets = problem.features.shape[1], problem.targets.shape[1]
-        # Drawn on the CPU, so that a seed means the same on every device, and without touching the generator
-        # that the rest of the process uses.
+        # Drawn on the CPU, so that a seed means the same on every device. Only the CPU's generator is seeded,
+        # and put back afterwards, for whoever else uses it.
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(problem.seed)
+            torch.default_generator.manual_seed(problem.seed)
             self._model = nn.Linear(features, targets, problem.intercept, dtype=self._features.dtype)
         for name, value in problem.initial.items():
             self._model.get_parameter(name).data.copy_(to_tensor(value, "cpu"))

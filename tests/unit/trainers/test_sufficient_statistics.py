@@ -43,15 +43,20 @@ def test_the_same_curve(
 
 
 def test_a_loss_that_goes_to_zero_keeps_its_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """X'X alone would leave the loss at 1e-16 of where it started, and negative half of the time."""
+    """The loss out of X'X, X'Y and Y'Y themselves would be rounding error by then, and may be negative."""
     problem = replace(a_problem(noise=0.0), epochs=20_000)
-    losses, _ = run(problem, False, monkeypatch)
+    losses, parameters = run(problem, False, monkeypatch)
     condensed, _ = run(problem, True, monkeypatch)
     assert losses[-1] < 1e-28 * losses[0]
-    # A residual is a difference of numbers near y, so it is known to some 1e-16 |y| and no better, either way.
+    # A residual is a difference of numbers near y, so it is known to 1e-16 |y| and no better, either way.
     rounding = 4e-16 * np.sqrt((problem.targets**2).mean())
     allowed = 1e-12 * losses + 2 * rounding * np.sqrt(losses) + rounding**2
     assert (np.abs(condensed - losses) <= allowed).all()
+
+    x, y = np.append(problem.features, np.ones((len(problem.features), 1)), axis=1), problem.targets[:, 0]
+    w = np.append(parameters[1:], parameters[0])
+    expanded = (w @ (x.T @ x) @ w - 2 * w @ (x.T @ y) + y @ y) / len(y)
+    assert abs(expanded) > 1e6 * losses[-1]
 
 
 def test_data_of_deficient_rank(monkeypatch: pytest.MonkeyPatch) -> None:
