@@ -1,1 +1,116 @@
+"""gradstream: training as a streaming gRPC service.
+
+    from gradstream import Client
+
+    with Client() as client:
+        run = client.train([[1.0], [2.0], [3.0]], [2.0, 4.0, 6.0], epochs=100)
+        print(run.result().parameters)
+
+Names are imported when they are first used, so that `import gradstream` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradstream.aio import AsyncClient, AsyncRun
+    from gradstream.client import Client
+    from gradstream.errors import (
+        AccessDeniedError,
+        AlreadyExistsError,
+        CallCancelledError,
+        DeadlineExceededError,
+        FailedPreconditionError,
+        Fault,
+        GradstreamError,
+        InvalidArgumentError,
+        JobCancelledError,
+        JobEndedError,
+        JobFailedError,
+        NotFoundError,
+        OutOfRangeError,
+        ResourceExhaustedError,
+        ServerFaultError,
+        ServerUnreachableError,
+        UnavailableError,
+        UnsupportedError,
+        Violation,
+    )
+    from gradstream.events import (
+        Completed,
+        EpochUpdate,
+        EpochUpdates,
+        Event,
+        Receipt,
+        Scaling,
+        Started,
+        StateChange,
+    )
+    from gradstream.job import Job, JobState
+    from gradstream.run import Run
+    from gradstream.server_info import Device, Health, Limits, ServerInfo, TrainerInfo, Validation
+    from gradstream.spec import Spec, SpecOptions
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "AccessDeniedError",
+    "AlreadyExistsError",
+    "AsyncClient",
+    "AsyncRun",
+    "CallCancelledError",
+    "Client",
+    "Completed",
+    "DeadlineExceededError",
+    "Device",
+    "EpochUpdate",
+    "EpochUpdates",
+    "Event",
+    "FailedPreconditionError",
+    "Fault",
+    "GradstreamError",
+    "Health",
+    "InvalidArgumentError",
+    "Job",
+    "JobCancelledError",
+    "JobEndedError",
+    "JobFailedError",
+    "JobState",
+    "Limits",
+    "NotFoundError",
+    "OutOfRangeError",
+    "Receipt",
+    "ResourceExhaustedError",
+    "Run",
+    "Scaling",
+    "ServerFaultError",
+    "ServerInfo",
+    "ServerUnreachableError",
+    "Spec",
+    "SpecOptions",
+    "Started",
+    "StateChange",
+    "TrainerInfo",
+    "UnavailableError",
+    "UnsupportedError",
+    "Validation",
+    "Violation",
+    "__version__",
+]
+
+# In the order of what they cost to import; each imports those before it that it needs.
+_MODULES = ("errors", "server_info", "spec", "job", "events", "client", "run", "aio")
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for module in _MODULES:
+            found: object = vars(import_module(f"{__name__}.{module}")).get(name)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

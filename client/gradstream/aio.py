@@ -1,0 +1,170 @@
+"""The client for asyncio: the calls of `Client` and `Run`, awaited."""
+
+from collections.abc import AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self, Unpack
+from uuid import UUID
+
+from numpy.typing import ArrayLike
+
+from gradstream.aio_transport import AsyncTransport
+from gradstream.channel import server_address
+from gradstream.convert import job_of
+from gradstream.events import Completed, EpochUpdate, Event, Started, StateChange
+from gradstream.job import Job, JobState
+from gradstream.operations import Operations
+from gradstream.request import build_spec
+from gradstream.run import WatchedRun
+from gradstream.server_info import Health, ServerInfo, Validation
+from gradstream.session import RetryCallback, Session
+from gradstream.spec import SpecOptions
+
+
+class AsyncRun(WatchedRun):
+    """The log of a job, as it is written: `Run` for asyncio."""
+
+    async def __aiter__(self) -> AsyncIterator[StateChange | Started | EpochUpdate | Completed]:
+        try:
+            while await self._reader.fill():
+                for update in self._reader.updates():
+                    yield update
+        finally:
+            self._reader.leave()
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+        try:
+            while await self._reader.fill():
+                for event in self._reader.events():
+                    yield event
+        finally:
+            self._reader.leave()
+
+    async def result(self) -> Completed:
+        """Wait for the end of the job and return what it gave, as `Run.result` does."""
+        try:
+            return await self._reader.read_to_end()
+        finally:
+            self._reader.leave()
+
+    async def cancel(self) -> Job:
+        """Ask the job to stop, and return it as it then stands."""
+        return job_of(await self._reader.cancel())
+
+    def close(self) -> None:
+        """Leave. The job goes on."""
+        self._reader.leave()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """A connection to a gradstream server, for one event loop. Use it with `async with`, or close it.
+
+    async with AsyncClient() as client:
+        run = await client.train(features, targets, epochs=100, learning_rate=0.1)
+        async for event in run: ...
+        print((await run.result()).parameters)
+
+    Arguments, results and errors are those of `Client`.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        patience_s: float = 60.0,
+        on_retry: RetryCallback | None = None,
+    ) -> None:
+        """Nothing is sent yet. Arguments as for `Client`."""
+        self.server = server_address(server)
+        """Where the server is."""
+        self._transport = AsyncTransport(self.server)
+        session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
+        self._operations = Operations(session)
+
+    async def train(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        request_id: UUID | str | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> AsyncRun:
+        """Start a job and watch it, as `Client.train` does."""
+        spec = build_spec(features, targets, **options)
+        return AsyncRun(await self._operations.train(spec, request_id))
+
+    async def create(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        request_id: UUID | str | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Job:
+        """Start a job and leave it to itself."""
+        return await self._operations.create(build_spec(features, targets, **options), request_id)
+
+    async def validate(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Validation:
+        """What the server would make of a spec, without starting anything."""
+        return await self._operations.validate(build_spec(features, targets, **options))
+
+    async def watch(self, job: str, after_sequence: int = 0) -> AsyncRun:
+        """Watch a job, from the event after `after_sequence` on: by default from the first."""
+        return AsyncRun(await self._operations.watch(job, after_sequence))
+
+    async def get(self, job: str) -> Job:
+        """A job as it stands."""
+        return await self._operations.get(job)
+
+    async def jobs(self, states: Iterable[JobState | str] = ()) -> AsyncIterator[Job]:
+        """All jobs, or those in one of the states, newest first; fetched a page at a time as needed."""
+        states, token, more = tuple(states), "", True
+        while more:
+            page, token = await self._operations.page(states, token)
+            for job in page:
+                yield job
+            more = bool(token)
+
+    async def cancel(self, job: str) -> Job:
+        """Ask a job to stop, and return it as it then stands."""
+        return await self._operations.cancel(job)
+
+    async def server_info(self) -> ServerInfo:
+        """What the server is: its version, devices, trainers and limits."""
+        return await self._operations.server_info()
+
+    async def health(self) -> Health:
+        """Whether the server takes work."""
+        return await self._operations.health()
+
+    async def close(self) -> None:
+        """End the connection, and with it all calls. Jobs go on."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,143 @@
+"""The client for synchronous programs."""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Self, Unpack
+from uuid import UUID
+
+from numpy.typing import ArrayLike
+
+from gradstream.channel import server_address
+from gradstream.job import Job, JobState
+from gradstream.operations import Operations
+from gradstream.request import build_spec
+from gradstream.run import Run
+from gradstream.server_info import Health, ServerInfo, Validation
+from gradstream.session import RetryCallback, Session
+from gradstream.spec import SpecOptions
+from gradstream.transport import BlockingTransport, finish
+
+
+class Client:
+    """A connection to a gradstream server. It may be shared by threads; use it with `with`, or close it.
+
+        with Client() as client:
+            run = client.train(features, targets, epochs=100, learning_rate=0.1)
+            for event in run: ...
+            print(run.result().parameters)
+
+    Every method raises a `GradstreamError` when the server refuses or cannot be reached.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        *,
+        timeout_s: float = 60.0,
+        patience_s: float = 60.0,
+        on_retry: RetryCallback | None = None,
+    ) -> None:
+        """Nothing is sent yet.
+
+        server: "HOST:PORT". Default: the environment's GRADSTREAM_SERVER, else 127.0.0.1:50051.
+        timeout_s: how long a call other than `train` and `watch` may take, tries included.
+        patience_s: how long a run may be without progress while the server cannot be reached.
+        on_retry: called with the error and the seconds to wait, before a call is tried again.
+        """
+        self.server = server_address(server)
+        """Where the server is."""
+        self._transport = BlockingTransport(self.server)
+        session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
+        self._operations = Operations(session)
+
+    def train(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        request_id: UUID | str | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Run:
+        """Start a job and watch it; without data, the reference experiment of the trainer.
+
+        features: what is known of each row, shape (rows, features), or (rows,) for a single feature: whatever
+            `numpy.asarray` takes. float32 and float64 are sent as they are, other numbers as float64.
+        targets: what is to be predicted, shape (rows, targets), or (rows,) for a single one.
+        request_id: a UUID of version 4. The same id with the same spec attaches to the
+            same job. Default: a new one.
+        options: see `SpecOptions`.
+
+        Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
+        FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.
+        """
+        spec = build_spec(features, targets, **options)
+        return Run(finish(self._operations.train(spec, request_id)))
+
+    def create(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        request_id: UUID | str | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Job:
+        """Start a job and leave it to itself. Arguments and errors as for `train`."""
+        return finish(self._operations.create(build_spec(features, targets, **options), request_id))
+
+    def validate(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> Validation:
+        """What the server would make of a spec, without starting anything. Raises as `train` does."""
+        return finish(self._operations.validate(build_spec(features, targets, **options)))
+
+    def watch(self, job: str, after_sequence: int = 0) -> Run:
+        """Watch a job, from the event after `after_sequence` on: by default from the first.
+
+        Raises NotFoundError, and OutOfRangeError (here or while iterating) for a sequence beyond the log.
+        """
+        return Run(finish(self._operations.watch(job, after_sequence)))
+
+    def get(self, job: str) -> Job:
+        """A job as it stands. Raises NotFoundError."""
+        return finish(self._operations.get(job))
+
+    def jobs(self, states: Iterable[JobState | str] = ()) -> Iterator[Job]:
+        """All jobs, or those in one of the states, newest first; fetched a page at a time as needed."""
+        states, token, more = tuple(states), "", True
+        while more:
+            page, token = finish(self._operations.page(states, token))
+            yield from page
+            more = bool(token)
+
+    def cancel(self, job: str) -> Job:
+        """Ask a job to stop, and return it as it then stands. Again: no change.
+
+        Raises NotFoundError, and FailedPreconditionError for a job that has succeeded or failed.
+        """
+        return finish(self._operations.cancel(job))
+
+    def server_info(self) -> ServerInfo:
+        """What the server is: its version, devices, trainers and limits."""
+        return finish(self._operations.server_info())
+
+    def health(self) -> Health:
+        """Whether the server takes work."""
+        return finish(self._operations.health())
+
+    def close(self) -> None:
+        """End the connection, and with it all calls. Jobs go on."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,195 @@
+"""From messages to values."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from gradstream.events import Completed, EpochUpdates, Event, Receipt, Scaling, Started, StateChange
+from gradstream.job import Job, JobState
+from gradstream.server_info import Device, Limits, ServerInfo, TrainerInfo, Validation
+from gradstream.spec import Spec
+from gradstream.status import fault_of_status
+from gradstream.tensor import array_of
+from gradstream.v1 import event_pb2, job_pb2, spec_pb2, system_service_pb2, training_service_pb2
+
+_STATES: dict[int, JobState] = {
+    number: JobState[name.removeprefix("JOB_STATE_")]
+    for name, number in event_pb2.JobState.items()
+    if name != "JOB_STATE_UNSPECIFIED"
+}
+_REDUCTIONS = {spec_pb2.GRADIENT_REDUCTION_MEAN: "mean", spec_pb2.GRADIENT_REDUCTION_SUM: "sum"}
+_DTYPES = {spec_pb2.DTYPE_FLOAT32: "float32", spec_pb2.DTYPE_FLOAT64: "float64"}
+_Head = tuple[str, int, int, datetime]
+
+
+def spec_of(message: spec_pb2.Spec) -> Spec:
+    """A spec that the server has resolved."""
+    data = message.inline_data
+    return Spec(
+        trainer=message.trainer,
+        device=message.device,
+        epochs=message.epochs,
+        learning_rate=message.learning_rate,
+        batch_size=message.batch_size,
+        shuffle=message.shuffle,
+        gradient_reduction=_REDUCTIONS.get(message.gradient_reduction, ""),
+        intercept=message.intercept,
+        l2=message.l2,
+        dtype=_DTYPES.get(message.dtype, ""),
+        seed=message.seed,
+        standardize=message.standardize,
+        initial_parameters=_parameters_of(message.initial_parameters),
+        report_every=message.report_every,
+        predict_rows=_tensor_of(message, "predict_rows"),
+        reference=message.WhichOneof("data") is None,
+        feature_names=tuple(data.feature_names),
+        target_names=tuple(data.target_names),
+        data_digest=data.digest,
+    )
+
+
+def job_of(message: job_pb2.Job) -> Job:
+    """A job as it stands."""
+    return Job(
+        id=message.id,
+        state=state_of(message.state),
+        spec=spec_of(message.spec),
+        request_id=message.request_id,
+        create_time=_time_of(message.create_time),
+        start_time=_time_of(message.start_time) if message.HasField("start_time") else None,
+        end_time=_time_of(message.end_time) if message.HasField("end_time") else None,
+        attempt=message.attempt,
+        last_sequence=message.last_sequence,
+        epochs_done=message.epochs_done,
+        last_loss=message.last_loss if message.HasField("last_loss") else None,
+        jobs_ahead=message.jobs_ahead if message.HasField("jobs_ahead") else None,
+        fault=fault_of_status(message.error) if message.HasField("error") else None,
+    )
+
+
+def state_of(number: int) -> JobState:
+    """The state; UNKNOWN for one that only a newer server has."""
+    return _STATES.get(number, JobState.UNKNOWN)
+
+
+def state_number(state: JobState | str) -> event_pb2.JobState.ValueType:
+    """The number of a state, to ask for."""
+    return event_pb2.JobState.Value(f"JOB_STATE_{JobState(str(state).upper())}")
+
+
+def event_of(message: event_pb2.TrainingEvent) -> Event | None:
+    """The event; None for a kind that only a newer server has."""
+    head = (message.job, message.sequence, message.attempt, _time_of(message.time))
+    match message.WhichOneof("event"):
+        case "state_change":
+            change = message.state_change
+            fault = fault_of_status(change.error) if change.HasField("error") else None
+            return StateChange(*head, state_of(change.state), change.reason, change.jobs_ahead, fault)
+        case "started":
+            return _started_of(head, message.started)
+        case "epoch_updates":
+            return _epoch_updates_of(head, message.epoch_updates)
+        case "completed":
+            return _completed_of(head, message.completed)
+        case _:
+            return None
+
+
+def _started_of(head: _Head, message: event_pb2.Started) -> Started:
+    scaling = None
+    if message.HasField("scaling"):
+        scaling = Scaling(_frozen(message.scaling.mean), _frozen(message.scaling.scale))
+    return Started(
+        *head,
+        spec=spec_of(message.resolved_spec),
+        rows=message.rows,
+        features=message.features,
+        targets=message.targets,
+        predictions=_tensor_of(message, "predictions"),
+        parameters=_parameters_of(message.parameters),
+        scaling=scaling,
+    )
+
+
+def _epoch_updates_of(head: _Head, message: event_pb2.EpochUpdates) -> EpochUpdates:
+    epochs = np.array(message.epochs, np.int64)
+    epochs.flags.writeable = False
+    parameters = {
+        column.name: _frozen(column.values).reshape(len(epochs), *column.shape)
+        for column in message.parameters
+    }
+    return EpochUpdates(*head, epochs, _frozen(message.losses), parameters or None)
+
+
+def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
+    receipt = message.receipt
+    return Completed(
+        *head,
+        epochs=message.epochs,
+        final_loss=message.final_loss,
+        predictions=_tensor_of(message, "predictions"),
+        parameters=_parameters_of(message.parameters),
+        unscaled_parameters=_parameters_of(message.unscaled_parameters) or None,
+        receipt=Receipt(
+            receipt.data_digest,
+            receipt.parameter_digest,
+            receipt.device,
+            receipt.threads,
+            dict(receipt.versions),
+        ),
+        training_seconds=message.training_seconds,
+    )
+
+
+def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:
+    """What a server is."""
+    limits = message.limits
+    return ServerInfo(
+        version=message.version,
+        devices=tuple(Device(each.name, each.description) for each in message.devices),
+        trainers=tuple(TrainerInfo(each.name, each.description) for each in message.trainers),
+        limits=Limits(
+            limits.max_epochs,
+            limits.max_data_bytes,
+            limits.max_message_bytes,
+            limits.max_queued_jobs,
+            limits.max_watches,
+        ),
+        workers=message.workers,
+        running_jobs=message.running_jobs,
+        queued_jobs=message.queued_jobs,
+    )
+
+
+def validation_of(message: training_service_pb2.ValidateSpecResponse) -> Validation:
+    """What a server would make of a spec."""
+    return Validation(
+        spec_of(message.resolved_spec),
+        message.estimated_memory_bytes,
+        message.estimated_duration.ToTimedelta().total_seconds(),
+    )
+
+
+def _parameters_of(parameters: Iterable[spec_pb2.Parameter]) -> dict[str, NDArray[np.floating]]:
+    return {parameter.name: array_of(parameter.value) for parameter in parameters}
+
+
+def _tensor_of(
+    message: spec_pb2.Spec | event_pb2.Started | event_pb2.Completed, name: str
+) -> NDArray[np.floating] | None:
+    # A tensor that is there but empty is as good as none: no rows were asked for.
+    tensor: spec_pb2.Tensor = getattr(message, name)
+    return array_of(tensor) if tensor.data else None
+
+
+def _frozen(values: Iterable[float]) -> NDArray[np.float64]:
+    array = np.array(values, np.float64)
+    array.flags.writeable = False
+    return array
+
+
+def _time_of(message: Timestamp) -> datetime:
+    return message.ToDatetime(UTC)

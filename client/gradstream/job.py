@@ -1,0 +1,53 @@
+"""A job as it stands, as a value."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gradstream.errors import Fault
+from gradstream.spec import Spec
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+    """One that this version of the client does not know: the server is newer."""
+
+    @property
+    def final(self) -> bool:
+        """Whether a job stays in it for good."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One training run of a spec."""
+
+    id: str
+    state: JobState
+    spec: Spec
+    """The spec with every field set."""
+    request_id: str
+    create_time: datetime
+    start_time: datetime | None
+    """When a worker began with it; None while it is queued."""
+    end_time: datetime | None
+    """When it ended; None before."""
+    attempt: int
+    """Which try at running it is the latest; 0 while it has never run."""
+    last_sequence: int
+    """Sequence of the last event in its log."""
+    epochs_done: int
+    last_loss: float | None
+    """Loss of the last epoch reported."""
+    jobs_ahead: int | None
+    """While QUEUED: how many jobs are ahead of this one."""
+    fault: Fault | None
+    """While FAILED: what went wrong."""

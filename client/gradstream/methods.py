@@ -1,0 +1,50 @@
+"""The calls there are, each with the messages that it takes and gives."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from gradstream.v1.event_pb2 import TrainingEvent
+from gradstream.v1.job_pb2 import Job
+from gradstream.v1.system_service_pb2 import GetServerInfoRequest, ServerInfo
+from gradstream.v1.training_service_pb2 import (
+    CancelJobRequest,
+    CreateJobRequest,
+    GetJobRequest,
+    ListJobsRequest,
+    ListJobsResponse,
+    TrainRequest,
+    ValidateSpecRequest,
+    ValidateSpecResponse,
+    WatchJobRequest,
+)
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Request, Response]):
+    """A call: where it lives on the server, what it takes and what it gives."""
+
+    path: str
+    request: type[Request]
+    response: type[Response]
+
+
+_TRAINING = "/gradstream.v1.TrainingService/"
+
+TRAIN = Method(_TRAINING + "Train", TrainRequest, TrainingEvent)
+WATCH_JOB = Method(_TRAINING + "WatchJob", WatchJobRequest, TrainingEvent)
+CREATE_JOB = Method(_TRAINING + "CreateJob", CreateJobRequest, Job)
+GET_JOB = Method(_TRAINING + "GetJob", GetJobRequest, Job)
+LIST_JOBS = Method(_TRAINING + "ListJobs", ListJobsRequest, ListJobsResponse)
+CANCEL_JOB = Method(_TRAINING + "CancelJob", CancelJobRequest, Job)
+VALIDATE_SPEC = Method(_TRAINING + "ValidateSpec", ValidateSpecRequest, ValidateSpecResponse)
+GET_SERVER_INFO = Method("/gradstream.v1.SystemService/GetServerInfo", GetServerInfoRequest, ServerInfo)
+
+# The messages of grpc.health.v1 have one field each, a text to ask and a number to answer: the wrapper
+# messages of protobuf are the same bytes, so a health check needs no further package.
+CHECK_HEALTH = Method("/grpc.health.v1.Health/Check", StringValue, Int32Value)

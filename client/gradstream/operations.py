@@ -1,0 +1,97 @@
+"""What a client can ask for, written once for both clients."""
+
+from collections.abc import Iterable
+from uuid import UUID, uuid4
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from gradstream.convert import job_of, server_info_of, state_number, validation_of
+from gradstream.errors import InvalidArgumentError
+from gradstream.job import Job, JobState
+from gradstream.methods import (
+    CANCEL_JOB,
+    CHECK_HEALTH,
+    CREATE_JOB,
+    GET_JOB,
+    GET_SERVER_INFO,
+    LIST_JOBS,
+    VALIDATE_SPEC,
+)
+from gradstream.reader import Reader
+from gradstream.server_info import Health, ServerInfo, Validation
+from gradstream.session import Session
+from gradstream.v1.spec_pb2 import Spec
+from gradstream.v1.system_service_pb2 import GetServerInfoRequest
+from gradstream.v1.training_service_pb2 import (
+    CancelJobRequest,
+    CreateJobRequest,
+    GetJobRequest,
+    ListJobsRequest,
+    TrainRequest,
+    ValidateSpecRequest,
+    WatchJobRequest,
+)
+
+_HEALTH = {1: Health.SERVING, 2: Health.NOT_SERVING}
+PAGE_SIZE = 100
+
+
+class Operations:
+    """The calls of a client."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def train(self, spec: Spec, request_id: UUID | str | None) -> Reader:
+        """Start a job or attach to it; a refusal is raised here."""
+        reader = Reader(self._session, TrainRequest(spec=spec, request_id=str(request_id or uuid4())))
+        await reader.read()
+        return reader
+
+    async def watch(self, job: str, after_sequence: int) -> Reader:
+        """Attach to a job; a refusal is raised here."""
+        reader = Reader(self._session, WatchJobRequest(job=job, after_sequence=after_sequence))
+        if after_sequence > 0:
+            # The next event may be long in coming, so the job is asked for instead of waiting for it.
+            await self.get(job)
+        else:
+            await reader.read()
+        return reader
+
+    async def create(self, spec: Spec, request_id: UUID | str | None) -> Job:
+        """Start a job."""
+        request = CreateJobRequest(spec=spec, request_id=str(request_id or uuid4()))
+        return job_of(await self._session.call(CREATE_JOB, request))
+
+    async def get(self, job: str) -> Job:
+        """A job as it stands."""
+        return job_of(await self._session.call(GET_JOB, GetJobRequest(job=job)))
+
+    async def cancel(self, job: str) -> Job:
+        """Ask a job to stop."""
+        return job_of(await self._session.call(CANCEL_JOB, CancelJobRequest(job=job)))
+
+    async def page(self, states: Iterable[JobState | str], token: str) -> tuple[list[Job], str]:
+        """A page of jobs, and where the next one begins; empty when there is none."""
+        try:
+            numbers = [state_number(state) for state in states]
+        except ValueError as error:
+            raise InvalidArgumentError(
+                str(error), code="INVALID_ARGUMENT", reason="INVALID_REQUEST"
+            ) from error
+        request = ListJobsRequest(page_size=PAGE_SIZE, page_token=token, states=numbers)
+        answer = await self._session.call(LIST_JOBS, request)
+        return [job_of(job) for job in answer.jobs], answer.next_page_token
+
+    async def validate(self, spec: Spec) -> Validation:
+        """What the server would make of a spec."""
+        return validation_of(await self._session.call(VALIDATE_SPEC, ValidateSpecRequest(spec=spec)))
+
+    async def server_info(self) -> ServerInfo:
+        """What the server is."""
+        return server_info_of(await self._session.call(GET_SERVER_INFO, GetServerInfoRequest()))
+
+    async def health(self) -> Health:
+        """Whether the server takes work."""
+        answer = await self._session.call(CHECK_HEALTH, StringValue())
+        return _HEALTH.get(answer.value, Health.UNKNOWN)

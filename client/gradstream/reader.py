@@ -1,0 +1,149 @@
+"""Reads the log of a job to its end, over connections that may break."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from gradstream.convert import event_of, state_of
+from gradstream.curve import Curve
+from gradstream.errors import GradstreamError, JobCancelledError, JobFailedError, UnavailableError
+from gradstream.events import Completed, EpochUpdate, EpochUpdates, Event, Started, StateChange
+from gradstream.job import JobState
+from gradstream.methods import CANCEL_JOB, GET_JOB, TRAIN, WATCH_JOB
+from gradstream.session import Session
+from gradstream.tail import GapError, Tail
+from gradstream.transport import Stream
+from gradstream.v1.event_pb2 import TrainingEvent
+from gradstream.v1.job_pb2 import Job
+from gradstream.v1.training_service_pb2 import CancelJobRequest, GetJobRequest, TrainRequest, WatchJobRequest
+
+
+class Reader:
+    """What both kinds of run share: the place in the log, what has been read of it, and the open call."""
+
+    def __init__(self, session: Session, start: TrainRequest | WatchJobRequest) -> None:
+        self.tail = Tail(start)
+        self.curve = Curve()
+        self.state = JobState.QUEUED
+        self.started: Started | None = None
+        self._session = session
+        self._stream: Stream[TrainingEvent] | None = None
+        self._pending: deque[Event] = deque()
+        self._position = 0
+        """How many epochs of the first pending event have been given out."""
+        self._end: Event | None = None
+
+    async def fill(self) -> bool:
+        """Wait until there is something to give out. False at the end of the log."""
+        while not self._pending:
+            if not await self.read():
+                return False
+        return True
+
+    def events(self) -> Iterator[Event]:
+        """Give out what has been read, as it came."""
+        while self._pending:
+            event = self._pending.popleft()
+            if isinstance(event, EpochUpdates) and self._position:
+                event, self._position = event.after(self._position), 0
+                if not len(event):
+                    continue
+            yield event
+
+    def updates(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
+        """Give out what has been read, epoch by epoch."""
+        while self._pending:
+            event = self._pending[0]
+            if isinstance(event, EpochUpdates):
+                for update in event.updates(self._position):
+                    self._position += 1
+                    yield update
+                self._position = 0
+                self._pending.popleft()
+            else:
+                self._pending.popleft()
+                assert isinstance(event, StateChange | Started | Completed)
+                yield event
+
+    async def read(self) -> bool:
+        """Read one more event of the log, attaching again as often as it takes. False at its end."""
+        backoff = self._session.backoff()
+        while not self.tail.ended:
+            try:
+                if self._stream is None:
+                    self._stream = self._open()
+                message = await self._stream.read()
+                if message is None:
+                    self.leave()
+                    if await self._is_past_end():
+                        return False
+                    raise UnavailableError("the stream ended before the job did", code="UNAVAILABLE")
+                self._session.reached()
+                if self.tail.accept(message):
+                    self._keep(message)
+                    return True
+            except GapError as gap:
+                self.leave()
+                await self._session.pause(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
+            except GradstreamError as error:
+                self.leave()
+                await self._session.pause(backoff, error, again=bool(self.tail.job))
+        return False
+
+    async def read_to_end(self) -> Completed:
+        """The result, once the job has one. Raises JobFailedError or JobCancelledError when it gets none."""
+        while await self.read():
+            pass
+        if self._end is None:
+            # Reading began behind the last event: that one alone is read now, and not given out.
+            last = Reader(
+                self._session, WatchJobRequest(job=self.tail.job, after_sequence=self.tail.sequence - 1)
+            )
+            return await last.read_to_end()
+        if isinstance(self._end, Completed):
+            return self._end
+        assert isinstance(self._end, StateChange)
+        if self._end.fault is not None:
+            raise JobFailedError(self.tail.job, self._end.fault)
+        raise JobCancelledError(self.tail.job, self._end.reason)
+
+    async def cancel(self) -> Job:
+        """Ask the job to stop."""
+        return await self._session.call(CANCEL_JOB, CancelJobRequest(job=self.tail.job))
+
+    def leave(self) -> None:
+        """End the open call, if there is one. The job goes on; reading later attaches again."""
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None
+
+    def _open(self) -> Stream[TrainingEvent]:
+        request = self.tail.request()
+        if isinstance(request, TrainRequest):
+            return self._session.transport.open(TRAIN, request)
+        return self._session.transport.open(WATCH_JOB, request)
+
+    async def _is_past_end(self) -> bool:
+        """Whether the job has ended, and its last event lies before the place that reading began at."""
+        if not self.tail.job or not self.tail.sequence:
+            return False
+        job = await self._session.call(GET_JOB, GetJobRequest(job=self.tail.job))
+        self.state = state_of(job.state)
+        self.tail.ended = self.state.final and job.last_sequence <= self.tail.sequence
+        return self.tail.ended
+
+    def _keep(self, message: TrainingEvent) -> None:
+        event = event_of(message)
+        if event is None:
+            return
+        self._pending.append(event)
+        if isinstance(event, EpochUpdates):
+            self.curve.extend(event.epochs, event.losses)
+        elif isinstance(event, StateChange):
+            self.state = event.state
+        elif isinstance(event, Started):
+            self.started = event
+        elif isinstance(event, Completed):
+            self.state = JobState.SUCCEEDED
+        if self.tail.ended:
+            self._end = event
+            self.leave()

@@ -1,0 +1,130 @@
+"""From arrays and options to the spec that is sent."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradstream.spec import SpecOptions
+from gradstream.tensor import as_floats, refused, tensor_of
+from gradstream.v1 import spec_pb2
+
+_PLAIN_OPTIONS = (
+    "device",
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "shuffle",
+    "intercept",
+    "l2",
+    "seed",
+    "standardize",
+    "report_every",
+)
+_REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
+_DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
+T = TypeVar("T")
+
+
+def build_spec(
+    features: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
+    **options: Unpack[SpecOptions],
+) -> spec_pb2.Spec:
+    """The message for a spec: data (or none, for the reference experiment) and whatever options are given.
+
+    `features` has the shape (rows, features), or (rows,) for a single one; `targets` (rows, targets) or
+    (rows,). An option that is None counts as not given. Only what cannot be sent is refused here, with
+    InvalidArgumentError; ranges are the server's to check.
+    """
+    unknown = sorted(options.keys() - SpecOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"unknown option {unknown[0]!r}; there are {', '.join(SpecOptions.__annotations__)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    spec = spec_pb2.Spec(trainer=str(given.get("trainer", "manual")))
+    for name in given.keys() & set(_PLAIN_OPTIONS):
+        _assign(spec, name, given[name])
+    if "gradient_reduction" in given:
+        spec.gradient_reduction = _choice(_REDUCTIONS, given["gradient_reduction"], "spec.gradient_reduction")
+    if "dtype" in given:
+        spec.dtype = _choice(_DTYPES, given["dtype"], "spec.dtype")
+    shape = _add_data(spec, features, targets, options)
+    for name, value in (options.get("initial_parameters") or {}).items():
+        field = f"spec.initial_parameters[{name}]"
+        array = _as_parameter(as_floats(value, field), name, *shape)
+        spec.initial_parameters.add(name=name, value=tensor_of(array))
+    if "predict_rows" in given:
+        rows = as_floats(options["predict_rows"], "spec.predict_rows")
+        spec.predict_rows.CopyFrom(tensor_of(_as_rows(rows, shape[1])))
+    return spec
+
+
+def _assign(spec: spec_pb2.Spec, name: str, value: Any) -> None:
+    """Set a plain field; protobuf says itself which values do not fit its type."""
+    try:
+        setattr(spec, name, value.item() if isinstance(value, np.generic) else value)
+    except (TypeError, ValueError) as error:
+        kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+        wanted = kind.get(type(getattr(spec, name)), "of another type")
+        raise refused(f"spec.{name}", f"must be {wanted}, not {value!r}") from error
+
+
+def _choice(choices: Mapping[str, T], value: object, field: str) -> T:
+    if field == "spec.dtype" and not isinstance(value, str):
+        value = np.dtype(value).name  # type: ignore[call-overload]  # anything that NumPy takes for a dtype
+    if str(value) not in choices:
+        raise refused(field, f"must be {' or '.join(choices)}, not {value!r}")
+    return choices[str(value)]
+
+
+def _add_data(
+    spec: spec_pb2.Spec, features: ArrayLike | None, targets: ArrayLike | None, options: SpecOptions
+) -> tuple[int, int]:
+    """Add the data to the spec; return the number of targets and of features."""
+    if features is None and targets is None:
+        if options.get("feature_names") or options.get("target_names"):
+            raise refused("spec.inline_data.feature_names", "need features and targets to name")
+        return 1, 1
+    if features is None or targets is None:
+        missing = "features" if features is None else "targets"
+        raise refused(f"spec.inline_data.{missing}", "are missing: give features and targets, or neither")
+    x = as_floats(features, "spec.inline_data.features")
+    y = as_floats(targets, "spec.inline_data.targets")
+    if x.ndim == 1:
+        x = x[:, None]
+    spec.inline_data.features.CopyFrom(tensor_of(x))
+    spec.inline_data.targets.CopyFrom(tensor_of(y))
+    spec.inline_data.feature_names.extend(_names(options.get("feature_names"), features))
+    spec.inline_data.target_names.extend(_names(options.get("target_names"), targets))
+    return (y.shape[1] if y.ndim > 1 else 1), (x.shape[1] if x.ndim > 1 else 1)
+
+
+def _names(given: Sequence[str] | None, table: ArrayLike) -> list[str]:
+    """The names given, else the names that a data frame or a series brings along."""
+    if given is not None:
+        return [str(name) for name in given]
+    columns = getattr(table, "columns", None)
+    if columns is None:
+        name = getattr(table, "name", None)
+        columns = [] if name is None else [name]
+    names = list(columns)
+    return names if all(isinstance(name, str) for name in names) else []
+
+
+def _as_parameter(
+    array: NDArray[np.floating], name: str, targets: int, features: int
+) -> NDArray[np.floating]:
+    """A flat weight in the shape (targets, features), where its length fits; the server judges the rest."""
+    if name == "weight" and array.ndim == 1 and array.size == targets * features:
+        return array.reshape(targets, features)
+    return array
+
+
+def _as_rows(array: NDArray[np.floating], features: int) -> NDArray[np.floating]:
+    """Rows (rows, features): a number is a row, a flat list is one row, or a row a number for one feature."""
+    if array.ndim == 0:
+        return array.reshape(1, 1)
+    if array.ndim == 1:
+        return array[:, None] if features == 1 else array[None, :]
+    return array

@@ -1,0 +1,107 @@
+"""A run that is watched, for synchronous programs."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream.convert import job_of
+from gradstream.events import Completed, EpochUpdate, Event, Started, StateChange
+from gradstream.job import Job, JobState
+from gradstream.reader import Reader
+from gradstream.transport import finish
+
+
+class WatchedRun:
+    """What can be told of a run without waiting: common to synchronous and asyncio programs."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    @property
+    def job(self) -> str:
+        """The job."""
+        return self._reader.tail.job
+
+    @property
+    def sequence(self) -> int:
+        """Sequence of the last event received: `client.watch(job, sequence)` goes on behind it."""
+        return self._reader.tail.sequence
+
+    @property
+    def state(self) -> JobState:
+        """Where the job stood at the last event received."""
+        return self._reader.state
+
+    @property
+    def started(self) -> Started | None:
+        """What the server made of the spec; None before training has begun."""
+        return self._reader.started
+
+    @property
+    def epochs(self) -> NDArray[np.int64]:
+        """Numbers of the epochs received, shape (n,)."""
+        return self._reader.curve.epochs
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Losses of the epochs received, shape (n,)."""
+        return self._reader.curve.losses
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of job {self.job}: {self.state}, {len(self.losses)} epochs received>"
+
+
+class Run(WatchedRun):
+    """The log of a job, as it is written.
+
+    Iterating gives each event once, epoch by epoch, and ends with the job. It may be left at any time, which
+    ends the call but not the job; iterating again goes on where the last iteration stopped. When the
+    connection breaks it is attached again, and neither gap nor repetition can be seen.
+    """
+
+    def __iter__(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
+        try:
+            while finish(self._reader.fill()):
+                yield from self._reader.updates()
+        finally:
+            self._reader.leave()
+
+    def events(self) -> Iterator[Event]:
+        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+        try:
+            while finish(self._reader.fill()):
+                yield from self._reader.events()
+        finally:
+            self._reader.leave()
+
+    def result(self) -> Completed:
+        """Wait for the end of the job and return what it gave. Events remain to be iterated.
+
+        Raises JobFailedError or JobCancelledError when the job has ended without a result.
+        """
+        try:
+            return finish(self._reader.read_to_end())
+        finally:
+            self._reader.leave()
+
+    def cancel(self) -> Job:
+        """Ask the job to stop, and return it as it then stands."""
+        return job_of(finish(self._reader.cancel()))
+
+    def close(self) -> None:
+        """Leave. The job goes on."""
+        self._reader.leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()

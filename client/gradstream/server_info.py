@@ -1,0 +1,69 @@
+"""What a server is, as values."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gradstream.spec import Spec
+
+
+class Health(StrEnum):
+    """Whether a server takes work."""
+
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+    """It is there, but starting or stopping."""
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Something to train on."""
+
+    name: str
+    """What a spec calls it: "cpu", "cuda:0", "mps"."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerInfo:
+    """A way to obtain the gradient."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a request may ask for at most."""
+
+    max_epochs: int
+    max_data_bytes: int
+    max_message_bytes: int
+    max_queued_jobs: int
+    max_watches: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server is and has."""
+
+    version: str
+    devices: tuple[Device, ...]
+    trainers: tuple[TrainerInfo, ...]
+    limits: Limits
+    workers: int
+    """Jobs that can run at once."""
+    running_jobs: int
+    queued_jobs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """What a server would make of a spec."""
+
+    spec: Spec
+    """The spec with every field set."""
+    estimated_memory_bytes: int
+    """At the peak, beside the worker's own; a rough estimate."""
+    estimated_seconds: float
+    """On an idle machine; a rough estimate."""

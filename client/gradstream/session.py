@@ -1,0 +1,69 @@
+"""Calls with deadlines and retries: what both clients build on."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gradstream.channel import is_nobody_there, unreachable
+from gradstream.errors import GradstreamError
+from gradstream.methods import Method, Request, Response
+from gradstream.retry import Backoff, is_broken_connection, is_transient
+from gradstream.transport import Transport
+
+RetryCallback = Callable[[GradstreamError, float], None]
+"""Called with the error and the seconds to wait, before a call is tried again."""
+
+
+@dataclass
+class Session:
+    """A server, and how patient to be with it."""
+
+    transport: Transport
+    address: str
+    timeout_s: float
+    """How long a call that is no stream may take, tries included."""
+    patience_s: float
+    """How long a stream may be without progress while it cannot be re-attached."""
+    on_retry: RetryCallback | None = None
+    _reached: bool = field(default=False, init=False)
+
+    async def call(self, method: Method[Request, Response], request: Request) -> Response:
+        """The answer. Raises GradstreamError when it is refused, or none comes in time."""
+        backoff = self.backoff(self.timeout_s)
+        while True:
+            try:
+                left_s = backoff.remaining(time.monotonic())
+                response = await self.transport.call(method, request, left_s)
+            except GradstreamError as error:
+                await self.pause(backoff, error)
+            else:
+                self.reached()
+                return response
+
+    def backoff(self, patience_s: float | None = None) -> Backoff:
+        """A new count of patience; by default that of streams."""
+        return Backoff(self.patience_s if patience_s is None else patience_s, time.monotonic())
+
+    def reached(self) -> None:
+        """Note that the server has answered: from now on it is worth waiting for it to come back."""
+        self._reached = True
+
+    async def pause(self, backoff: Backoff, error: GradstreamError, *, again: bool = False) -> None:
+        """Wait before the next try, or raise the error when there should be none.
+
+        `again` says that the same was granted before, so that a limit is only a matter of time: to the
+        server, the connection that broke may still look open.
+        """
+        nobody_there = is_nobody_there(error)
+        if nobody_there and not self._reached:
+            raise unreachable(self.address, error) from error
+        if not is_broken_connection(error):
+            self.reached()
+        if not is_transient(error, backoff.tries) and not (again and error.retry_after is not None):
+            raise error
+        wait_s = backoff.wait(time.monotonic(), at_least=error.retry_after)
+        if wait_s is None:
+            raise (unreachable(self.address, error) if nobody_there else error) from error.__cause__
+        if self.on_retry is not None:
+            self.on_retry(error, wait_s)
+        await self.transport.sleep(wait_s)

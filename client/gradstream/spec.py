@@ -1,0 +1,81 @@
+"""What to train: the options that a caller gives, and the spec that the server makes of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+class SpecOptions(TypedDict, total=False):
+    """Keywords of `train`, `create` and `validate`. The server chooses what is not given."""
+
+    trainer: str
+    """How the gradient is obtained: "manual" (the default), "autograd" or "module"."""
+    device: str
+    """Where to train: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: the first the server has."""
+    epochs: int
+    """How often to go through all rows. Default 100; 20 for the manual reference experiment."""
+    learning_rate: float
+    """Step length of gradient descent. Default 0.01."""
+    batch_size: int
+    """Rows per update. Default: all of them."""
+    shuffle: bool
+    """Whether rows are visited in a new order every epoch. Default: only with mini-batches."""
+    gradient_reduction: Literal["mean", "sum"]
+    """Gradient of the mean or the sum of squared errors. Default: the mean."""
+    intercept: bool
+    """Whether the model has a bias. Default: yes."""
+    l2: float
+    """Strength of L2 regularization of the weight. Default 0."""
+    dtype: Literal["float32", "float64"]
+    """Precision of training. Default: that of the features."""
+    seed: int
+    """Seed of everything random. Default 0."""
+    standardize: bool
+    """Whether features are scaled to mean 0 and standard deviation 1 first. Default: no."""
+    initial_parameters: Mapping[str, ArrayLike]
+    """Where training starts, in the data's own units: "weight" (targets, features), "bias" (targets). A
+    single number fills the whole parameter."""
+    report_every: int
+    """Epochs 1, 1 + n, 1 + 2n and so on are reported, and the last. Default 1: all."""
+    predict_rows: ArrayLike
+    """Rows to predict before and after training, shape (rows, features); a flat list is one row, or one
+    row a number where there is one feature."""
+    feature_names: Sequence[str]
+    """A name for each feature. Default: the columns of a table that has some, else x1, x2 and so on."""
+    target_names: Sequence[str]
+    """A name for each target. Default: the columns of a table that has some, else y1, y2 and so on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """What a job trains, with every choice made by the server. The numbers of its data are left out."""
+
+    trainer: str
+    device: str
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    shuffle: bool
+    gradient_reduction: str
+    """ "mean" or "sum"."""
+    intercept: bool
+    l2: float
+    dtype: str
+    """ "float32" or "float64"."""
+    seed: int
+    standardize: bool
+    initial_parameters: dict[str, NDArray[np.floating]]
+    report_every: int
+    predict_rows: NDArray[np.floating] | None
+    """Shape (rows, features); None when none are asked for."""
+    reference: bool
+    """Whether it is the trainer's reference experiment rather than data of the caller's."""
+    feature_names: tuple[str, ...]
+    """Empty for the reference experiment."""
+    target_names: tuple[str, ...]
+    """Empty for the reference experiment."""
+    data_digest: str
+    """SHA-256 of the data in hexadecimal."""

@@ -1,0 +1,63 @@
+"""From a failed call, or the status on a job, to errors of ours."""
+
+import grpc
+from google.protobuf.message import DecodeError
+
+# googleapis-common-protos brings stubs but no py.typed.
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+from gradstream.errors import ERROR_OF_STATUS, Fault, GradstreamError, ServerFaultError, Violation
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+def error_of_call(error: grpc.RpcError) -> GradstreamError:
+    """The error of ours for a call that failed, of the synchronous or the asyncio stub."""
+    assert isinstance(error, grpc.Call | grpc.aio.AioRpcError)
+    status = status_pb2.Status()
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            try:
+                status.ParseFromString(value)
+            except DecodeError:  # a proxy's, not ours: the code alone has to do
+                status.Clear()
+    code = error.code().name
+    reason, _ = _error_info(status)
+    return ERROR_OF_STATUS.get(code, ServerFaultError)(
+        status.message or error.details() or code,
+        code=code,
+        reason=reason,
+        violations=_violations(status),
+        retry_after=_retry_after(status),
+    )
+
+
+def fault_of_status(status: status_pb2.Status) -> Fault:
+    """What ended a job."""
+    reason, details = _error_info(status)
+    code = code_pb2.Code.Name(status.code) if status.code in code_pb2.Code.values() else str(status.code)
+    return Fault(code, reason, status.message, details)
+
+
+def _error_info(status: status_pb2.Status) -> tuple[str, dict[str, str]]:
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return info.reason, dict(info.metadata)
+    return "", {}
+
+
+def _violations(status: status_pb2.Status) -> list[Violation]:
+    bad_request = error_details_pb2.BadRequest()
+    for detail in status.details:
+        if detail.Unpack(bad_request):
+            return [Violation(each.field, each.description) for each in bad_request.field_violations]
+    return []
+
+
+def _retry_after(status: status_pb2.Status) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if detail.Unpack(retry):
+            return float(retry.retry_delay.seconds + retry.retry_delay.nanos * 1e-9)
+    return None
