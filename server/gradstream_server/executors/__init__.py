@@ -1,0 +1,1 @@
+"""Where jobs run: the implementations of the protocol in `jobs/executor.py`."""

@@ -1,0 +1,163 @@
+"""The server: everything concrete is made and wired here, and its life reads from top to bottom."""
+
+import asyncio
+import functools
+import logging
+import signal
+from collections.abc import Callable
+from typing import cast
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from gradstream.v1 import (
+    system_service_pb2,
+    system_service_pb2_grpc,
+    training_service_pb2,
+    training_service_pb2_grpc,
+)
+from gradstream_server import logs
+from gradstream_server.config import ServerConfig
+from gradstream_server.executors.local import LocalExecutor
+from gradstream_server.jobs.log import EventLog
+from gradstream_server.jobs.runner import JobRunner
+from gradstream_server.jobs.service import JobService
+from gradstream_server.lock import DataDirLock
+from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.rpc.guard import Guard
+from gradstream_server.rpc.system import SystemServicer
+from gradstream_server.rpc.training import TrainingServicer
+from gradstream_server.stores.files import FileDataStore
+from gradstream_server.stores.sql import SqlJobStore
+
+_logger = logging.getLogger(__name__)
+
+_SERVICES = (
+    training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
+    system_service_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
+)
+# Streams are told to re-attach elsewhere; unary calls under way get this long to answer.
+_CALLS_GRACE_S = 1.0
+
+
+class AddressInUse(Exception):
+    """The server cannot listen where it should."""
+
+
+class Server:
+    """One gradstream server. Made and run on one event loop."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        """Make the parts and wire them.
+
+        Raises:
+            DataDirError: the data directory cannot be used.
+        """
+        self._config = config
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._lock = DataDirLock(config.data_dir)
+        self._store = SqlJobStore.open_sqlite(config.data_dir / "gradstream.sqlite")
+        data = FileDataStore(config.data_dir / "data")
+        codec = ProtoCodec()
+        self._log = EventLog(self._store, codec)
+        self._executor = LocalExecutor(
+            workers=config.workers,
+            threads=config.worker_threads,
+            locate=data.path,
+            stop_grace_s=config.stop_grace,
+            configure_logging=functools.partial(
+                logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
+            ),
+        )
+        runner = JobRunner(self._log, self._executor, config.max_queued_jobs)
+        self._service = JobService(self._store, data, self._log, runner, self._executor, codec, config.limits)
+        self._health = health.aio.HealthServicer()
+        self._grpc = grpc.aio.server(
+            interceptors=[Guard()],
+            options=[
+                # Otherwise a second server on the same port silently shares it.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", config.limits.max_message_bytes),
+                ("grpc.max_send_message_length", -1),
+                # The default answers clients that ping more often than every 5 minutes with GOAWAY.
+                ("grpc.http2.min_ping_interval_without_data_ms", 9_000),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 20_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingServicer(self._service), self._grpc)
+        system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection(
+            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc
+        )
+
+    async def serve(self, announce: Callable[[str], None]) -> None:
+        """Serve until told to stop.
+
+        Args:
+            announce: told the address, once the server answers and signals are handled.
+
+        Raises:
+            AddressInUse: it cannot listen there.
+        """
+        try:
+            address = await self._startup()
+            announce(address)
+            await self._stopping.wait()
+        finally:
+            await self._shutdown()
+
+    def stop(self) -> None:
+        """Begin to stop; asked a second time, do not wait for running jobs any more."""
+        if self._stopping.is_set():
+            self._hurry.set()
+        self._stopping.set()
+
+    async def _startup(self) -> str:
+        host = self._config.address.rpartition(":")[0]
+        try:
+            port = self._grpc.add_insecure_port(self._config.address)
+        except RuntimeError as error:
+            raise AddressInUse(
+                f"cannot listen on {self._config.address}: it is in use, or not an address of this machine; "
+                "name another with --address"
+            ) from error
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        await self._service.recover()
+        await self._grpc.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        # After the answers, not before: starting workers takes the cores for a while.
+        self._executor.start()
+        address = f"{host}:{port}"
+        _logger.info(
+            "listening", extra={"address": address, "data_dir": self._config.data_dir, "workers": self._config.workers}
+        )
+        return address
+
+    async def _shutdown(self) -> None:
+        _logger.info("stopping")
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        drain = asyncio.create_task(self._service.drain(self._config.drain_timeout))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not drain.done():
+            await self._service.drain(0)
+        await drain
+        # Health watches stay open as long as they are let.
+        await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
+        await self._executor.close()
+        await self._log.close()
+        self._store.close()
+        self._lock.__exit__(None, None, None)
+        _logger.info("stopped")
+
+    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", *_SERVICES):
+            await self._health.set(service, status)

@@ -1,0 +1,94 @@
+"""`gradstream serve`: the options come from the fields of `ServerConfig`."""
+
+import asyncio
+import sys
+import tomllib
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gradstream_server import logs
+from gradstream_server.config import ConfigError, ServerConfig
+
+_EXIT_FAILED = 1
+
+
+def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Let the file's settings be the defaults of the options."""
+    if path is None:
+        return
+    try:
+        settings = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path}: {error}") from error
+    known = {setting.name for setting in fields(ServerConfig)}
+    if unknown := set(settings) - known:
+        raise click.BadParameter(
+            f"{path}: no setting {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    context.default_map = settings
+
+
+def _option(setting: Field[Any]) -> click.Option:
+    default = setting.default if setting.default is not MISSING else setting.default_factory()  # type: ignore[misc]
+    return click.Option(
+        [f"--{setting.name.replace('_', '-')}"],
+        type=click.Path(path_type=Path) if isinstance(default, Path) else type(default),
+        default=default,
+        show_default=True,
+        envvar=f"GRADSTREAM_{setting.name.upper()}",
+        metavar=setting.metadata["metavar"],
+        help=setting.metadata["help"],
+    )
+
+
+def _serve(**settings: Any) -> None:
+    """Start a server, and serve until it is told to stop.
+
+    It prints where it listens as soon as it answers. SIGTERM and Ctrl-C stop it: running jobs get time to end,
+    waiting ones are kept for the next start. A second signal stops it at once.
+
+    Each option can be set by the environment too, as GRADSTREAM_MAX_EPOCHS for --max-epochs, or in the file
+    named by --config, as max_epochs. An option goes over the environment, that over the file.
+    """
+    try:
+        config = ServerConfig(**settings)
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from error
+    logs.configure(config.log_level, "json" if config.log_format == "json" else "text")
+    sys.exit(asyncio.run(_run(config)))
+
+
+async def _run(config: ServerConfig) -> int:
+    # Imported here so that --help does not wait for it.
+    from gradstream_server.app import AddressInUse, Server
+    from gradstream_server.lock import DataDirError
+
+    try:
+        await Server(config).serve(lambda address: print(f"gradstream is listening on {address}", flush=True))
+    except (AddressInUse, DataDirError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return _EXIT_FAILED
+    return 0
+
+
+serve = click.Command(
+    "serve",
+    callback=_serve,
+    help=_serve.__doc__,
+    params=[
+        *(_option(setting) for setting in fields(ServerConfig)),
+        click.Option(
+            ["--config"],
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            is_eager=True,
+            expose_value=False,
+            callback=_read_config,
+            envvar="GRADSTREAM_CONFIG",
+            metavar="FILE",
+            help="TOML file of settings.",
+        ),
+    ],
+)

@@ -1,0 +1,84 @@
+"""The configuration: what an operator may choose, checked once at the start."""
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from gradstream_server.jobs.limits import Limits
+
+_LIMITS = Limits()
+
+
+class ConfigError(ValueError):
+    """A setting is out of range; the text names it and what is allowed."""
+
+
+def _setting(default: Any, help_text: str, metavar: str) -> Any:
+    """A field with what `gradstream serve --help` says of it."""
+    return field(default=default, metadata={"help": help_text, "metavar": metavar})
+
+
+def _default_data_dir() -> Path:
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "gradstream"
+
+
+def _default_workers() -> int:
+    return max(1, min(4, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What an operator may choose. A flag goes over the environment, that over the file, that over the default."""
+
+    address: str = _setting("127.0.0.1:50051", "Where to listen; port 0 is any free one.", "HOST:PORT")
+    data_dir: Path = field(
+        default_factory=_default_data_dir,
+        metadata={"help": "Where jobs, logs and data are kept. One server at a time.", "metavar": "DIR"},
+    )
+    workers: int = field(
+        default_factory=_default_workers,
+        metadata={"help": "Processes that train, and so jobs that run at once. At least 1.", "metavar": "N"},
+    )
+    threads: int = _setting(0, "Threads that each worker computes with; 0 shares the cores out evenly.", "N")
+    max_epochs: int = _setting(_LIMITS.max_epochs, "Epochs that a job may ask for.", "N")
+    max_data_bytes: int = _setting(_LIMITS.max_data_bytes, "Bytes of data that may travel with a spec.", "BYTES")
+    max_queued_jobs: int = _setting(_LIMITS.max_queued_jobs, "Jobs that may wait; one more is refused.", "N")
+    max_watches: int = _setting(_LIMITS.max_watches, "Streams that may be open; one more is refused.", "N")
+    stop_grace: float = _setting(5.0, "Time for a trainer to stop when cancelled, before it is killed.", "SECONDS")
+    drain_timeout: float = _setting(30.0, "Time for running jobs to end when the server is stopped.", "SECONDS")
+    log_level: str = _setting("info", "Least severe logs to write: debug, info, warning or error.", "LEVEL")
+    log_format: str = _setting("text", "Form of the logs on stderr: text or json.", "FORMAT")
+
+    def __post_init__(self) -> None:
+        host, _, port = self.address.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ConfigError(f"address is {self.address!r}; it has to be HOST:PORT, such as 127.0.0.1:50051")
+        for name in ("workers", "max_epochs", "max_data_bytes", "max_queued_jobs", "max_watches"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
+        if self.max_data_bytes > _MAX_DATA_BYTES:
+            raise ConfigError(f"max_data_bytes is {self.max_data_bytes}; gRPC carries at most {_MAX_DATA_BYTES}")
+        for name in ("threads", "stop_grace", "drain_timeout"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 0")
+        for name, allowed in (("log_level", _LEVELS), ("log_format", ("text", "json"))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}")
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads that each worker computes with."""
+        return self.threads or max(1, (os.cpu_count() or 1) // self.workers)
+
+    @property
+    def limits(self) -> Limits:
+        """What a request may ask for at most."""
+        names = {limit.name for limit in fields(Limits)} & {setting.name for setting in fields(self)}
+        return Limits(**{name: getattr(self, name) for name in names})
+
+
+_LEVELS = ("debug", "info", "warning", "error")
+# A message of gRPC is below 2 GiB; rows to predict and all else have to fit beside the data.
+_MAX_DATA_BYTES = (2 << 30) - (16 << 20)

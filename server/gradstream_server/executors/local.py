@@ -1,0 +1,224 @@
+"""Runs tasks in processes of this machine: forked from a server that has torch loaded already, kept warm.
+
+This module lives in the server's main process and never imports torch; `worker.py` lives in the children.
+"""
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from importlib import import_module
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from gradstream_server.executors.messages import Assignment, Hello, Stop
+from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.events import Completed, Event, StateChange
+from gradstream_server.jobs.executor import Device, Task
+from gradstream_server.jobs.job import ENDED
+
+_logger = logging.getLogger(__name__)
+
+_RESPAWN_S = 1.0
+_CLOSE_S = 2.0
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class LocalExecutor:
+    """A pool of worker processes, a task each at a time. Lives on one event loop."""
+
+    def __init__(
+        self,
+        workers: int,
+        threads: int,
+        locate: Callable[[str], Path],
+        stop_grace_s: float,
+        configure_logging: Callable[[], None],
+    ) -> None:
+        """
+        Args:
+            workers: how many processes, and so how many tasks at once.
+            threads: how many threads the arithmetic of each may use.
+            locate: where the data of a digest lie.
+            stop_grace_s: how long a worker may take to stop a task before it is killed.
+            configure_logging: called first thing in each worker; picklable.
+        """
+        self.slots = workers
+        self._threads = threads
+        self._locate = locate
+        self._stop_grace_s = stop_grace_s
+        self._configure_logging = configure_logging
+        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._workers: set[_Worker] = set()
+        self._busy: dict[str, _Worker] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._devices: asyncio.Future[Sequence[Device]] = asyncio.get_running_loop().create_future()
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to start the workers, without waiting for them."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["gradstream_server.executors.preload"])
+        # Read once, when the arithmetic libraries are loaded: in the fork server, for all its workers.
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(self._threads)))
+        for _ in range(self.slots):
+            self._spawn()
+
+    async def devices(self) -> Sequence[Device]:
+        return await asyncio.shield(self._devices)
+
+    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event], None]:
+        worker = await self._free_worker()
+        worker.job = task.job
+        self._busy[task.job] = worker
+        data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
+        ended = False
+        try:
+            worker.send(Assignment(task, data))
+            while not ended:
+                events = await worker.inbox.get()
+                if events is None:
+                    events = [_died(worker)]
+                ended = _ends(events[-1])
+                if ended:
+                    self._release(worker, task)
+                yield events
+        finally:
+            if not ended:
+                self._release(worker, task)
+                worker.process.kill()
+
+    def stop(self, job: str) -> None:
+        if (worker := self._busy.get(job)) and not worker.stopping:
+            worker.stopping = True
+            worker.send(Stop(job))
+            loop = asyncio.get_running_loop()
+            worker.kill_timer = loop.call_later(self._stop_grace_s, worker.process.kill)
+
+    async def close(self) -> None:
+        """End every worker."""
+        self._closing = True
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        workers = list(self._workers)
+        for worker in workers:
+            worker.close()
+        await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
+
+    async def _free_worker(self) -> "_Worker":
+        while True:
+            worker = await self._idle.get()
+            if worker in self._workers:
+                return worker
+
+    def _release(self, worker: "_Worker", task: Task) -> None:
+        del self._busy[task.job]
+        worker.job = None
+        worker.stopping = False
+        if worker.kill_timer:
+            worker.kill_timer.cancel()
+            worker.kill_timer = None
+        if worker in self._workers:
+            self._idle.put_nowait(worker)
+
+    def _spawn(self, delay_s: float = 0) -> None:
+        starting = asyncio.create_task(self._start_worker(delay_s))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+
+    async def _start_worker(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        if self._closing:
+            return
+        process, connection = await asyncio.to_thread(self._fork)
+        worker = _Worker(process, connection)
+        self._workers.add(worker)
+        asyncio.get_running_loop().add_reader(connection.fileno(), self._receive, worker)
+
+    def _fork(self) -> tuple[BaseProcess, Connection]:
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve_tasks,
+            args=(theirs, self._threads, self._configure_logging),
+            name="gradstream-worker",
+            daemon=True,
+        )
+        process.start()
+        theirs.close()
+        return process, ours
+
+    def _receive(self, worker: "_Worker") -> None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            self._lost(worker)
+            return
+        if isinstance(message, Hello):
+            worker.ready = True
+            if not self._devices.done():
+                self._devices.set_result(message.devices)
+            self._idle.put_nowait(worker)
+        else:
+            worker.inbox.put_nowait(message)
+
+    def _lost(self, worker: "_Worker") -> None:
+        self._workers.discard(worker)
+        worker.close()
+        worker.process.join(_CLOSE_S)
+        worker.inbox.put_nowait(None)
+        if self._closing:
+            return
+        _logger.warning("a worker has ended", extra={"exit_code": worker.process.exitcode, "job": worker.job})
+        self._spawn(0 if worker.ready else _RESPAWN_S)
+
+
+class _Worker:
+    """The server's end of a worker."""
+
+    def __init__(self, process: BaseProcess, connection: Connection) -> None:
+        self.process = process
+        self.connection = connection
+        self.inbox: asyncio.Queue[Sequence[Event] | None] = asyncio.Queue()
+        self.ready = False
+        self.job: str | None = None
+        self.stopping = False
+        self.kill_timer: asyncio.TimerHandle | None = None
+
+    def send(self, message: Assignment | Stop) -> None:
+        # A worker that has died is noticed where its answers are read.
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def close(self) -> None:
+        """Close the pipe, which is what ends a worker."""
+        if not self.connection.closed:
+            asyncio.get_running_loop().remove_reader(self.connection.fileno())
+            self.connection.close()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the process to end, and kill it when it takes too long."""
+        self.process.join(timeout_s)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _serve_tasks(connection: Connection, threads: int, configure_logging: Callable[[], None]) -> None:
+    """What a worker process runs. Imported by name: only there may torch come with it."""
+    import_module("gradstream_server.executors.worker").main(connection, threads, configure_logging)
+
+
+def _ends(event: Event) -> bool:
+    return isinstance(event, Completed) or (isinstance(event, StateChange) and event.state in ENDED)
+
+
+def _died(worker: _Worker) -> StateChange:
+    if worker.stopping:
+        return StateChange("CANCELLED", reason="the trainer did not stop in time; its worker was killed")
+    code = worker.process.exitcode or 0
+    how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
+    message = f"the worker that trained the job ended unexpectedly ({how}); start the job again"
+    return StateChange("FAILED", message, fault=Fault(FaultReason.WORKER_DIED, message, {"exit_code": str(code)}))

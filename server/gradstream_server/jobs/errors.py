@@ -1,0 +1,133 @@
+"""What can be wrong with a request, or with a job. Free of transport; `rpc/status.py` gives each a status.
+
+RequestError                    the caller can do something about it
+├── InvalidRequest              fields out of range, by path
+│   └── InvalidSpec             the same, of a spec
+├── JobNotFound
+├── RequestIdReused
+├── DeviceNotAvailable
+├── JobAlreadyEnded
+├── SequenceBeyondLog
+├── Busy                        try again after `retry_after_s`
+│   ├── QueueFull
+│   └── TooManyWatches
+└── Draining
+
+`Fault` is a value, not an exception: what ended a job.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A field that is out of range: its path, such as `spec.epochs`, and what is wrong and what is allowed."""
+
+    field: str
+    description: str
+
+
+class RequestError(Exception):
+    """Base of all that a caller can do something about; the text is for the caller."""
+
+
+class InvalidRequest(RequestError):
+    """Fields of a request are out of range."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+
+
+class InvalidSpec(InvalidRequest):
+    """Fields of a spec are out of range."""
+
+
+class JobNotFound(RequestError):
+    """No job has this id."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"there is no job {job!r}; ListJobs names those there are")
+
+
+class RequestIdReused(RequestError):
+    """The request id has started another job."""
+
+    def __init__(self, request_id: str, job: str) -> None:
+        self.job = job
+        super().__init__(
+            f"request id {request_id} has started job {job} with another spec; use a new id for a new job"
+        )
+
+
+class DeviceNotAvailable(RequestError):
+    """The server does not have the device."""
+
+    def __init__(self, device: str, available: Sequence[str]) -> None:
+        super().__init__(f"spec.device: {device!r} is not here; this server has {', '.join(available)}")
+
+
+class JobAlreadyEnded(RequestError):
+    """The verb needs a job that still lives."""
+
+    def __init__(self, job: str, state: str) -> None:
+        super().__init__(f"job {job} has already {state.lower()}; only a queued or running job can be cancelled")
+
+
+class SequenceBeyondLog(RequestError):
+    """The watcher says it has seen events that are not there."""
+
+    def __init__(self, job: str, after: int, last: int) -> None:
+        super().__init__(
+            f"after_sequence: job {job} has events up to {last}, {after} is beyond; watch after {last} or less"
+        )
+
+
+class Busy(RequestError):
+    """There is no room now."""
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"{text}; try again in {retry_after_s:g} s")
+
+
+class QueueFull(Busy):
+    """As many jobs wait as may."""
+
+    def __init__(self, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"the queue is full: {limit} jobs wait already", retry_after_s)
+
+
+class TooManyWatches(Busy):
+    """As many streams are open as may be."""
+
+    def __init__(self, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"{limit} streams are open already", retry_after_s)
+
+
+class Draining(RequestError):
+    """The server is stopping."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is stopping and takes no new jobs; try again when it is back")
+
+
+class FaultReason(StrEnum):
+    """Why a job failed; programs can rely on it."""
+
+    DIVERGED = "DIVERGED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    TRAINER_FAILED = "TRAINER_FAILED"
+    WORKER_DIED = "WORKER_DIED"
+    SERVER_STOPPED = "SERVER_STOPPED"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What ended a job, with a sentence for people and facts for programs."""
+
+    reason: FaultReason
+    message: str
+    facts: Mapping[str, str] = field(default_factory=dict)

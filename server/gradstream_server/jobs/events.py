@@ -1,0 +1,73 @@
+"""What happens to a job: the payloads of its log. Their meaning stands in the contract, `event.proto`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream_server.jobs.errors import Fault
+from gradstream_server.jobs.spec import FloatArray
+
+Parameters = Mapping[str, FloatArray]
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """The job went into another state; SUCCEEDED is said by `Completed` alone."""
+
+    state: str
+    reason: str = ""
+    jobs_ahead: int = 0
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training is about to begin."""
+
+    rows: int
+    features: int
+    targets: int
+    parameters: Parameters
+    predictions: FloatArray | None = None
+    """(rows, targets), what the untrained model says."""
+    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    """Mean and scale of each feature."""
+
+
+@dataclass(frozen=True)
+class EpochUpdates:
+    """Epochs that have passed, as columns of the same length, at least 1."""
+
+    epochs: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    parameters: Mapping[str, FloatArray]
+    """(epochs, *shape) for each parameter; empty for a large model."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What is needed to train again and compare, beside the spec."""
+
+    data_digest: str
+    parameter_digest: str
+    device: str
+    threads: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """Training has succeeded: the last event of its log."""
+
+    epochs: int
+    final_loss: float
+    parameters: Parameters
+    receipt: Receipt
+    training_s: float
+    predictions: FloatArray | None = None
+    unscaled_parameters: Parameters | None = None
+
+
+Event = StateChange | Started | EpochUpdates | Completed

@@ -1,0 +1,21 @@
+"""What a request may ask for at most."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may ask for at most; the operator sets them, `config.py`."""
+
+    max_epochs: int = 10_000_000
+    max_data_bytes: int = 256 << 20
+    """Features and targets together."""
+    max_predict_bytes: int = 1 << 20
+    """Rows to predict: their predictions travel in one event, which any client has to be able to receive."""
+    max_queued_jobs: int = 1_000
+    max_watches: int = 2_000
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Bytes of one request: the data, the rows to predict, and room for all else."""
+        return self.max_data_bytes + self.max_predict_bytes + (4 << 20)

@@ -1,0 +1,208 @@
+"""From what was asked for to a spec: every choice made, every value in range.
+
+The ranges stand in the contract, `spec.proto`; this is the one place that enforces them. All that is wrong is
+told at once.
+"""
+
+import difflib
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from gradstream_server.jobs import reference
+from gradstream_server.jobs.errors import DeviceNotAvailable, InvalidSpec, Violation
+from gradstream_server.jobs.limits import Limits
+from gradstream_server.jobs.spec import Dtype, FloatArray, InlineData, Spec, SpecRequest, dtype_of, summarize
+from gradstream_server.trainers import devices
+
+_MAX_SEED = 2**63 - 1
+
+
+def resolve(
+    request: SpecRequest, available: Sequence[str], trainers: Collection[str], limits: Limits
+) -> tuple[Spec, InlineData]:
+    """The resolved spec, and its data.
+
+    Args:
+        request: what was asked for.
+        available: the devices there are, the preferred one first.
+        trainers: the trainers there are.
+        limits: what a request may ask for at most.
+
+    Raises:
+        InvalidSpec: fields are out of range; it names each.
+        DeviceNotAvailable: the device is not among those available.
+    """
+    check = _Check()
+    data = request.data or reference.DATA
+    _check_trainer(check, request.trainer, trainers)
+    if request.data:
+        _check_data(check, request.data, limits.max_data_bytes)
+    check.whole("epochs", request.epochs, 1, limits.max_epochs)
+    check.whole("batch_size", request.batch_size, 1)
+    check.whole("seed", request.seed, 0, _MAX_SEED)
+    check.whole("report_every", request.report_every, 1)
+    check.number("learning_rate", request.learning_rate, above=0)
+    check.number("l2", request.l2, at_least=0)
+    # What follows measures itself against the data, so the data have to be right first.
+    check.done()
+
+    device = _device(request.device, available)
+    if device == "mps" and request.dtype == "float64":
+        check.fail("dtype", "is float64, which mps cannot compute; use float32, or device cpu")
+    dtype: Dtype = request.dtype or ("float32" if device == "mps" else dtype_of(data.features))
+    if request.data:
+        check.fits("inline_data.features.data", data.features, dtype)
+        check.fits("inline_data.targets.data", data.targets, dtype)
+        defaults = reference.WITH_DATA
+    else:
+        defaults = reference.REFERENCE.get(request.trainer, reference.WITH_DATA)
+    rows, features = data.features.shape
+    targets = data.targets.shape[1]
+    intercept = defaults.intercept if request.intercept is None else request.intercept
+    shapes = {"weight": (targets, features)} | ({"bias": (targets,)} if intercept else {})
+    initial = _initial_parameters(check, request.initial_parameters, shapes, dtype)
+    predict_rows = request.predict_rows
+    if predict_rows is not None:
+        _check_predict_rows(check, predict_rows, features, dtype, limits.max_predict_bytes)
+    elif request.data is None:
+        predict_rows = reference.PREDICT_ROWS
+    check.done()
+
+    batch_size = min(request.batch_size or rows, rows)
+    spec = Spec(
+        trainer=request.trainer,
+        device=device,
+        data=summarize(request.data) if request.data else reference.SUMMARY,
+        epochs=request.epochs or defaults.epochs,
+        learning_rate=request.learning_rate or 0.01,
+        batch_size=batch_size,
+        shuffle=batch_size < rows if request.shuffle is None else request.shuffle,
+        reduction=request.reduction or defaults.reduction,
+        intercept=intercept,
+        l2=request.l2 or 0.0,
+        dtype=dtype,
+        seed=request.seed or 0,
+        standardize=bool(request.standardize),
+        initial_parameters=initial,
+        report_every=request.report_every or 1,
+        predict_rows=predict_rows if predict_rows is not None and predict_rows.size else None,
+    )
+    return spec, data
+
+
+class _Check:
+    """Collects what is wrong."""
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+
+    def fail(self, field: str, description: str) -> None:
+        self._violations.append(Violation(f"spec.{field}", description))
+
+    def done(self) -> None:
+        if self._violations:
+            raise InvalidSpec(self._violations)
+
+    def whole(self, field: str, value: int | None, least: int, most: int | None = None) -> None:
+        if value is not None and (value < least or (most is not None and value > most)):
+            allowed = f"at least {least}" if most is None else f"from {least} to {most}"
+            self.fail(field, f"is {value}; it has to be {allowed}")
+
+    def number(
+        self, field: str, value: float | None, above: float = -math.inf, at_least: float = -math.inf
+    ) -> None:
+        if value is not None and not (math.isfinite(value) and value > above and value >= at_least):
+            allowed = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
+            self.fail(field, f"is {value:g}; it has to be finite and {allowed}")
+
+    def fits(self, field: str, array: FloatArray, dtype: Dtype) -> None:
+        """Numbers have to stay finite in the training dtype."""
+        finite = np.isfinite(array)
+        if not finite.all():
+            index = np.unravel_index(int(np.argmin(finite)), array.shape)
+            self.fail(
+                field, f"holds {array[index]} {_at(index)}; only finite numbers can be used, drop or fill the row"
+            )
+        elif dtype == "float32" and array.dtype == np.float64:
+            large = np.abs(array) > np.finfo(np.float32).max
+            if large.any():
+                index = np.unravel_index(int(np.argmax(large)), array.shape)
+                self.fail(field, f"holds {array[index]} {_at(index)}, too large for float32; use dtype float64")
+
+
+def _at(index: tuple[np.intp, ...]) -> str:
+    return "at " + ", ".join(f"{axis} {i + 1}" for axis, i in zip(("row", "column"), index, strict=False))
+
+
+def _check_trainer(check: _Check, trainer: str, trainers: Collection[str]) -> None:
+    if trainer not in trainers:
+        near = difflib.get_close_matches(trainer, trainers, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        said = f"is {trainer!r}" if trainer else "is missing"
+        check.fail("trainer", f"{said}; this server has {', '.join(trainers)}{hint}")
+
+
+def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
+    if (size := data.features.nbytes + data.targets.nbytes) > max_bytes:
+        check.fail("inline_data", f"is {size} bytes; at most {max_bytes} may travel with a spec")
+    for name, array, names in (
+        ("features", data.features, data.feature_names),
+        ("targets", data.targets, data.target_names),
+    ):
+        path = f"inline_data.{name}"
+        if array.ndim != 2:
+            check.fail(f"{path}.shape", f"has {array.ndim} dimensions; it has to be (rows, {name})")
+        elif array.shape[0] < 1 or array.shape[1] < 1:
+            rows, columns = array.shape
+            check.fail(f"{path}.shape", f"is {rows} rows of {columns} {name}; there has to be at least 1 of each")
+        elif names:
+            path = f"inline_data.{name[:-1]}_names"
+            if len(names) != array.shape[1]:
+                check.fail(path, f"has {len(names)} names for {array.shape[1]} {name}; give one each, or none")
+            elif len(set(names)) != len(names) or not all(names):
+                check.fail(path, "has an empty name or one that stands twice; each has to be there once")
+    if data.features.ndim == data.targets.ndim == 2 and len(data.features) != len(data.targets):
+        check.fail(
+            "inline_data.targets.shape",
+            f"has {len(data.targets)} rows, but the features have {len(data.features)}; they have to be equal",
+        )
+
+
+def _device(asked: str | None, available: Sequence[str]) -> str:
+    try:
+        return devices.resolve(asked or "auto", available)
+    except devices.UnknownDeviceError as error:
+        raise DeviceNotAvailable(error.device, available) from error
+
+
+def _initial_parameters(
+    check: _Check, given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...]], dtype: Dtype
+) -> dict[str, FloatArray]:
+    resolved: dict[str, FloatArray] = {}
+    for i, (name, value) in enumerate(given.items()):
+        path = f"initial_parameters[{i}]"
+        if name not in shapes:
+            check.fail(f"{path}.name", f"is {name!r}; this model has {', '.join(shapes)}")
+        elif value.shape not in ((), shapes[name]):
+            check.fail(
+                f"{path}.value.shape",
+                f"is {list(value.shape)}; {name} has to be {list(shapes[name])}, or [] for one value",
+            )
+        else:
+            check.fits(f"{path}.value.data", value, dtype)
+            resolved[name] = np.full(shapes[name], value, dtype=value.dtype)
+    return resolved
+
+
+def _check_predict_rows(check: _Check, rows: FloatArray, features: int, dtype: Dtype, max_bytes: int) -> None:
+    if rows.ndim != 2 or rows.shape[1] != features:
+        check.fail(
+            "predict_rows.shape",
+            f"is {list(rows.shape)}; it has to be [rows, {features}], a number for each feature of the data",
+        )
+    elif rows.nbytes > max_bytes:
+        check.fail("predict_rows", f"is {rows.nbytes} bytes; at most {max_bytes} may be asked for")
+    else:
+        check.fits("predict_rows.data", rows, dtype)

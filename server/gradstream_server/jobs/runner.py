@@ -1,0 +1,124 @@
+"""Runs jobs: a bounded queue, first come first served, and as many jobs at once as the executor has slots."""
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import aclosing
+
+from gradstream_server.jobs.errors import Fault, FaultReason, QueueFull
+from gradstream_server.jobs.events import StateChange
+from gradstream_server.jobs.executor import Executor, Task
+from gradstream_server.jobs.job import IllegalTransition, Job, JobState
+from gradstream_server.jobs.log import EventLog
+
+_logger = logging.getLogger(__name__)
+
+
+class JobRunner:
+    """Takes tasks in order and writes what happens into the logs of their jobs. Lives on one event loop."""
+
+    def __init__(self, log: EventLog, executor: Executor, max_queued: int) -> None:
+        self._log = log
+        self._executor = executor
+        self._max_queued = max_queued
+        self._queue: deque[Task] = deque()
+        self._reserved = 0
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._paused = False
+
+    @property
+    def queued(self) -> int:
+        """Jobs that wait."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Jobs that run."""
+        return len(self._running)
+
+    def reserve(self) -> int:
+        """Reserve a place in the queue, and say how many jobs are ahead of it. Follow with `submit` or `release`.
+
+        Raises:
+            QueueFull: as many jobs wait as may.
+        """
+        ahead = len(self._queue) + self._reserved
+        free = self._executor.slots - len(self._running)
+        if ahead >= self._max_queued + free:
+            raise QueueFull(self._max_queued, retry_after_s=1)
+        self._reserved += 1
+        return max(0, ahead - free + 1) if free else ahead
+
+    def release(self) -> None:
+        """Give back a reserved place."""
+        self._reserved -= 1
+
+    def submit(self, task: Task) -> None:
+        """Queue a task whose job is QUEUED."""
+        self._queue.append(task)
+        self._start_next()
+
+    def jobs_ahead(self, job: str) -> int | None:
+        """How many jobs are ahead of one that waits; None when it does not wait."""
+        return next((i for i, task in enumerate(self._queue) if task.job == job), None)
+
+    async def cancel(self, job: Job) -> Job:
+        """Stop a job that lives, and return it as it then stands. Asked again it changes nothing."""
+        if running := self._running.get(job.id):
+            if job.state is JobState.QUEUED:
+                # It has left the queue and is on its way to RUNNING.
+                await anext(self._log.tail(job.id, job.last_sequence))
+            try:
+                if job.state is not JobState.CANCELLING:
+                    await self._log.append(job.id, StateChange(JobState.CANCELLING))
+                self._executor.stop(job.id)
+            except IllegalTransition:
+                # It is CANCELLING already, or its last event is on its way to the store.
+                current = self._log.find(job.id)
+                if current and current.state is not JobState.CANCELLING:
+                    await asyncio.wait([running])
+            return await self._log.get(job.id)
+        self._queue = deque(task for task in self._queue if task.job != job.id)
+        return await self._log.append(job.id, StateChange(JobState.CANCELLED))
+
+    async def drain(self, patience_s: float) -> None:
+        """Start nothing more; give running jobs time to end, then fail those that have not.
+
+        Jobs that wait stay QUEUED; the next server on the same data goes on with them.
+        """
+        self._paused = True
+        if self._running:
+            _logger.info("waiting for running jobs", extra={"jobs": list(self._running), "patience_s": patience_s})
+            await asyncio.wait(self._running.values(), timeout=patience_s)
+        remaining = dict(self._running)
+        for task in remaining.values():
+            task.cancel()
+        await asyncio.gather(*remaining.values(), return_exceptions=True)
+        for job in remaining:
+            if self._log.find(job):
+                await self._log.append(job, stopped())
+
+    def _start_next(self) -> None:
+        while self._queue and not self._paused and len(self._running) < self._executor.slots:
+            task = self._queue.popleft()
+            running = asyncio.create_task(self._run(task), name=f"job {task.job}")
+            self._running[task.job] = running
+            running.add_done_callback(lambda done, job=task.job: self._finished(job, done))
+
+    def _finished(self, job: str, done: asyncio.Task[None]) -> None:
+        del self._running[job]
+        if not done.cancelled() and (error := done.exception()):
+            _logger.error("a job's log could not be written", extra={"job": job}, exc_info=error)
+        self._start_next()
+
+    async def _run(self, task: Task) -> None:
+        await self._log.append(task.job, StateChange(JobState.RUNNING))
+        async with aclosing(self._executor.run(task)) as happenings:
+            async for events in happenings:
+                await self._log.append(task.job, *events)
+
+
+def stopped() -> StateChange:
+    """What ends a job that a stopping or dying server has left unfinished."""
+    fault = Fault(FaultReason.SERVER_STOPPED, "the server stopped while the job was running; start the job again")
+    return StateChange(JobState.FAILED, reason=fault.message, fault=fault)

@@ -1,0 +1,109 @@
+"""What to train, as a caller asks for it and as the server has resolved it."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Dtype = Literal["float32", "float64"]
+Reduction = Literal["mean", "sum"]
+FloatArray = NDArray[np.float32] | NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class InlineData:
+    """A table of numbers: features (rows, features) and targets (rows, targets), float32 or float64."""
+
+    features: FloatArray
+    targets: FloatArray
+    feature_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
+
+
+def dtype_of(array: FloatArray) -> Dtype:
+    """The dtype of an array, by name."""
+    return "float32" if array.dtype == np.float32 else "float64"
+
+
+@dataclass(frozen=True)
+class SpecRequest:
+    """A spec as it was asked for: None, or empty, where the server is to choose. Nothing is checked yet."""
+
+    trainer: str
+    device: str | None = None
+    data: InlineData | None = None
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    shuffle: bool | None = None
+    reduction: Reduction | None = None
+    intercept: bool | None = None
+    l2: float | None = None
+    dtype: Dtype | None = None
+    seed: int | None = None
+    standardize: bool | None = None
+    initial_parameters: Mapping[str, FloatArray] = field(default_factory=dict)
+    report_every: int | None = None
+    predict_rows: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class DataSummary:
+    """What is known of a job's data beside its numbers, which lie in a file named by the digest."""
+
+    digest: str
+    rows: int
+    feature_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    dtype: Dtype
+    inline: bool
+    """False for the reference experiment, whose data nobody sent."""
+
+
+def summarize(data: InlineData, inline: bool = True) -> DataSummary:
+    """What is known of data beside their numbers; the digest is that of types, shapes and numbers."""
+    content = hashlib.sha256()
+    for array in (data.features, data.targets):
+        content.update(f"{dtype_of(array)} {array.shape}\n".encode())
+        content.update(np.ascontiguousarray(array).data)
+    return DataSummary(
+        digest=content.hexdigest(),
+        rows=len(data.features),
+        feature_names=data.feature_names or tuple(f"x{i + 1}" for i in range(data.features.shape[1])),
+        target_names=data.target_names or tuple(f"y{i + 1}" for i in range(data.targets.shape[1])),
+        dtype=dtype_of(data.features),
+        inline=inline,
+    )
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A resolved spec: every choice made, every value in range. Ranges stand in the contract, `spec.proto`."""
+
+    trainer: str
+    device: str
+    data: DataSummary
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    shuffle: bool
+    reduction: Reduction
+    intercept: bool
+    l2: float
+    dtype: Dtype
+    seed: int
+    standardize: bool
+    initial_parameters: Mapping[str, FloatArray]
+    """In the data's own units, in full shape: weight (targets, features), bias (targets,)."""
+    report_every: int
+    predict_rows: FloatArray | None
+    """(rows, features) in the data's own units, or None."""
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that the model has."""
+        targets = len(self.data.target_names)
+        return targets * (len(self.data.feature_names) + self.intercept)

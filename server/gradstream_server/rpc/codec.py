@@ -1,0 +1,104 @@
+"""The bytes of specs and events, as they travel and as they are kept: implements `jobs/codec.py`."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from gradstream.v1 import event_pb2
+from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started, StateChange
+from gradstream_server.jobs.job import Job
+from gradstream_server.jobs.spec import Spec
+from gradstream_server.rpc import specs
+from gradstream_server.rpc.status import fault_status
+from gradstream_server.rpc.tensors import to_parameters, to_tensor
+
+
+class ProtoCodec:
+    """Encodes to gradstream.v1."""
+
+    def encode_spec(self, spec: Spec) -> bytes:
+        return specs.to_message(spec).SerializeToString(deterministic=True)
+
+    def decode_spec(self, body: bytes) -> Spec:
+        return specs.from_message(specs.spec_pb2.Spec.FromString(body))
+
+    def encode_event(self, job: Job, event: Event, time: datetime) -> bytes:
+        message = event_pb2.TrainingEvent(
+            job=job.id, sequence=job.last_sequence, attempt=job.attempt, time=timestamp(time)
+        )
+        match event:
+            case StateChange():
+                message.state_change.CopyFrom(_state_change(event))
+            case Started():
+                message.started.CopyFrom(_started(job, event))
+            case EpochUpdates():
+                _fill_epoch_updates(message.epoch_updates, event)
+            case Completed():
+                message.completed.CopyFrom(_completed(event))
+        return message.SerializeToString()
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """The message of a time."""
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
+
+
+def _state_change(event: StateChange) -> event_pb2.StateChange:
+    return event_pb2.StateChange(
+        state=event_pb2.JobState.Value(f"JOB_STATE_{event.state}"),
+        reason=event.reason,
+        jobs_ahead=event.jobs_ahead,
+        error=fault_status(event.fault) if event.fault else None,
+    )
+
+
+def _started(job: Job, event: Started) -> event_pb2.Started:
+    message = event_pb2.Started(
+        rows=event.rows,
+        features=event.features,
+        targets=event.targets,
+        predictions=_tensor(event.predictions),
+        parameters=to_parameters(event.parameters),
+    )
+    message.resolved_spec.ParseFromString(job.spec)
+    if event.scaling:
+        mean, scale = event.scaling
+        message.scaling.mean.extend(mean.tolist())
+        message.scaling.scale.extend(scale.tolist())
+    return message
+
+
+def _fill_epoch_updates(message: event_pb2.EpochUpdates, event: EpochUpdates) -> None:
+    message.epochs.extend(event.epochs.tolist())
+    message.losses.extend(event.losses.tolist())
+    for name, column in event.parameters.items():
+        message.parameters.add(name=name, shape=column.shape[1:], values=column.ravel().tolist())
+
+
+def _completed(event: Completed) -> event_pb2.Completed:
+    receipt = event.receipt
+    return event_pb2.Completed(
+        epochs=event.epochs,
+        final_loss=event.final_loss,
+        predictions=_tensor(event.predictions),
+        parameters=to_parameters(event.parameters),
+        unscaled_parameters=to_parameters(event.unscaled_parameters or {}),
+        receipt=event_pb2.Receipt(
+            data_digest=receipt.data_digest,
+            parameter_digest=receipt.parameter_digest,
+            device=receipt.device,
+            threads=receipt.threads,
+            versions=receipt.versions,
+        ),
+        training_seconds=event.training_s,
+    )
+
+
+def _tensor(array: NDArray[Any] | None) -> specs.spec_pb2.Tensor | None:
+    return None if array is None else to_tensor(array)
+
+

@@ -1,0 +1,86 @@
+"""Stands between gRPC and our methods: reads the request, and turns whatever is raised into a status.
+
+Nothing of an unforeseen error reaches a caller but an id under which the log tells the rest.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
+from grpc_status import rpc_status
+
+from gradstream_server.jobs.errors import InvalidRequest, RequestError, Violation
+from gradstream_server.rpc.status import internal_status, request_status
+
+_logger = logging.getLogger(__name__)
+
+_PREFIX = "/gradstream.v1."
+
+# The stubs' classes are generic, the real ones are not.
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class Guard(grpc.aio.ServerInterceptor):
+    """Guards the methods of gradstream.v1; health and reflection look after themselves."""
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "Handler | None":
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(_PREFIX):
+            return handler
+        if handler.response_streaming:
+            # Events leave as the bytes they are kept as.
+            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method))
+        return grpc.unary_unary_rpc_method_handler(
+            _guarded_call(handler, method), response_serializer=handler.response_serializer
+        )
+
+
+def _guarded_call(handler: "Handler", method: str) -> "Callable[[bytes, Context], Awaitable[Any]]":
+    async def call(raw: bytes, context: Context) -> Any:
+        try:
+            return await handler.unary_unary(_request(handler, raw), context)
+        except (grpc.aio.AbortError, grpc.aio.BaseError):
+            raise
+        except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
+            await context.abort_with_status(rpc_status.to_status(_status(error, method)))
+
+    return call
+
+
+def _guarded_stream(handler: "Handler", method: str) -> "Callable[[bytes, Context], AsyncIterator[Any]]":
+    async def stream(raw: bytes, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in handler.unary_stream(_request(handler, raw), context):
+                yield response
+        except (grpc.aio.AbortError, grpc.aio.BaseError):
+            raise
+        except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
+            await context.abort_with_status(rpc_status.to_status(_status(error, method)))
+
+    return stream
+
+
+def _request(handler: Handler, raw: bytes) -> Any:
+    try:
+        return handler.request_deserializer(raw) if handler.request_deserializer else raw
+    except DecodeError as error:
+        what = "is no message of this method's type in the encoding of Protocol Buffers"
+        raise InvalidRequest([Violation("request", what)]) from error
+
+
+def _status(error: Exception, method: str) -> status_pb2.Status:
+    if isinstance(error, RequestError):
+        return request_status(error)
+    incident = secrets.token_hex(8)
+    _logger.error("a fault of the server", extra={"incident": incident, "method": method}, exc_info=error)
+    return internal_status(incident)

@@ -1,0 +1,66 @@
+"""Jobs of the domain as messages of the contract."""
+
+from gradstream.v1 import event_pb2, job_pb2
+from gradstream_server.jobs.errors import InvalidRequest, Violation
+from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.rpc.codec import timestamp
+from gradstream_server.rpc.status import fault_status
+
+_TOKEN_PREFIX = "before-"
+
+
+def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
+    """A job, as it stands."""
+    message = job_pb2.Job(
+        id=job.id,
+        state=event_pb2.JobState.Value(f"JOB_STATE_{job.state}"),
+        request_id=job.request_id,
+        create_time=timestamp(job.create_time),
+        start_time=timestamp(job.start_time) if job.start_time else None,
+        end_time=timestamp(job.end_time) if job.end_time else None,
+        attempt=job.attempt,
+        last_sequence=job.last_sequence,
+        epochs_done=job.epochs_done,
+        last_loss=job.last_loss,
+        jobs_ahead=jobs_ahead,
+        error=fault_status(job.fault) if job.fault else None,
+    )
+    message.spec.ParseFromString(job.spec)
+    return message
+
+
+def states(values: "list[int]") -> list[JobState]:
+    """The states that a list asks for.
+
+    Raises:
+        InvalidRequest: no such state.
+    """
+    names = event_pb2.JobState.keys()
+    found = []
+    for i, value in enumerate(values):
+        name = event_pb2.JobState.Name(value) if value in event_pb2.JobState.values() else ""
+        if not name or value == event_pb2.JOB_STATE_UNSPECIFIED:
+            allowed = ", ".join(names[1:])
+            raise InvalidRequest([Violation(f"states[{i}]", f"is {name or value}; it has to be one of {allowed}")])
+        found.append(JobState(name.removeprefix("JOB_STATE_")))
+    return found
+
+
+def page_token(cursor: int | None) -> str:
+    """The token of the next page; empty at the end."""
+    return "" if cursor is None else f"{_TOKEN_PREFIX}{cursor}"
+
+
+def cursor(token: str) -> int | None:
+    """Where a token goes on; None for the first page.
+
+    Raises:
+        InvalidRequest: no page has given this token.
+    """
+    if not token:
+        return None
+    number = token.removeprefix(_TOKEN_PREFIX)
+    if number == token or not number.isascii() or not number.isdigit() or len(number) > 18:
+        what = f"is {token!r}; it has to be the next_page_token of the page before, or empty"
+        raise InvalidRequest([Violation("page_token", what)])
+    return int(number)

@@ -1,0 +1,154 @@
+"""Specs of the contract and of the domain, one from the other."""
+
+from typing import TypeVar
+
+from gradstream.v1 import spec_pb2
+from gradstream_server.jobs import reference
+from gradstream_server.jobs.errors import InvalidSpec, Violation
+from gradstream_server.jobs.spec import DataSummary, Dtype, FloatArray, InlineData, Reduction, Spec, SpecRequest
+from gradstream_server.rpc.tensors import DTYPES, dtype_name, to_array, to_parameters, to_tensor
+
+_T = TypeVar("_T")
+
+_REDUCTIONS: dict[Reduction, spec_pb2.GradientReduction] = {
+    "mean": spec_pb2.GRADIENT_REDUCTION_MEAN,
+    "sum": spec_pb2.GRADIENT_REDUCTION_SUM,
+}
+_REDUCTION_NAMES: dict[int, Reduction] = {value: name for name, value in _REDUCTIONS.items()}
+
+
+def to_request(spec: spec_pb2.Spec) -> SpecRequest:
+    """What a caller asks for.
+
+    Raises:
+        InvalidSpec: a tensor or an enumeration is not what it says it is.
+    """
+    is_set = {field.name for field, _ in spec.ListFields()}
+
+    def asked(name: str, value: _T) -> _T | None:
+        return value if name in is_set else None
+
+    return SpecRequest(
+        trainer=spec.trainer,
+        device=asked("device", spec.device),
+        data=_inline_data(spec.inline_data) if spec.HasField("inline_data") else None,
+        epochs=asked("epochs", spec.epochs),
+        learning_rate=asked("learning_rate", spec.learning_rate),
+        batch_size=asked("batch_size", spec.batch_size),
+        shuffle=asked("shuffle", spec.shuffle),
+        reduction=_reduction(spec.gradient_reduction),
+        intercept=asked("intercept", spec.intercept),
+        l2=asked("l2", spec.l2),
+        dtype=dtype_name(spec.dtype, "spec.dtype"),
+        seed=asked("seed", spec.seed),
+        standardize=asked("standardize", spec.standardize),
+        initial_parameters=_initial_parameters(spec),
+        report_every=asked("report_every", spec.report_every),
+        predict_rows=_predict_rows(spec),
+    )
+
+
+def to_message(spec: Spec) -> spec_pb2.Spec:
+    """A resolved spec, without the numbers of its data."""
+    data = spec.data
+    message = spec_pb2.Spec(
+        trainer=spec.trainer,
+        device=spec.device,
+        epochs=spec.epochs,
+        learning_rate=spec.learning_rate,
+        batch_size=spec.batch_size,
+        shuffle=spec.shuffle,
+        gradient_reduction=_REDUCTIONS[spec.reduction],
+        intercept=spec.intercept,
+        l2=spec.l2,
+        dtype=DTYPES[spec.dtype],
+        seed=spec.seed,
+        standardize=spec.standardize,
+        initial_parameters=to_parameters(spec.initial_parameters),
+        report_every=spec.report_every,
+        predict_rows=None if spec.predict_rows is None else to_tensor(spec.predict_rows),
+    )
+    if data.inline:
+        inline = message.inline_data
+        inline.digest = data.digest
+        inline.feature_names.extend(data.feature_names)
+        inline.target_names.extend(data.target_names)
+        inline.features.dtype = inline.targets.dtype = DTYPES[data.dtype]
+        inline.features.shape.extend((data.rows, len(data.feature_names)))
+        inline.targets.shape.extend((data.rows, len(data.target_names)))
+    return message
+
+
+def from_message(message: spec_pb2.Spec) -> Spec:
+    """The resolved spec that `to_message` has written."""
+    inline = message.inline_data
+    if message.HasField("inline_data"):
+        data = DataSummary(
+            digest=inline.digest,
+            rows=inline.features.shape[0],
+            feature_names=tuple(inline.feature_names),
+            target_names=tuple(inline.target_names),
+            dtype=_dtype(inline.features.dtype),
+            inline=True,
+        )
+    else:
+        data = reference.SUMMARY
+    return Spec(
+        trainer=message.trainer,
+        device=message.device,
+        data=data,
+        epochs=message.epochs,
+        learning_rate=message.learning_rate,
+        batch_size=message.batch_size,
+        shuffle=message.shuffle,
+        reduction=_REDUCTION_NAMES[message.gradient_reduction],
+        intercept=message.intercept,
+        l2=message.l2,
+        dtype=_dtype(message.dtype),
+        seed=message.seed,
+        standardize=message.standardize,
+        initial_parameters=_initial_parameters(message),
+        report_every=message.report_every,
+        predict_rows=_predict_rows(message),
+    )
+
+
+def _dtype(value: int) -> Dtype:
+    name = dtype_name(value, "dtype")
+    if name is None:
+        raise ValueError("a resolved spec names its dtypes")
+    return name
+
+
+def _predict_rows(spec: spec_pb2.Spec) -> FloatArray | None:
+    return to_array(spec.predict_rows, "spec.predict_rows") if spec.HasField("predict_rows") else None
+
+
+def _reduction(value: int) -> Reduction | None:
+    if value == spec_pb2.GRADIENT_REDUCTION_UNSPECIFIED:
+        return None
+    if value not in _REDUCTION_NAMES:
+        names = "GRADIENT_REDUCTION_MEAN or GRADIENT_REDUCTION_SUM"
+        raise InvalidSpec([Violation("spec.gradient_reduction", f"is {value}; it has to be {names}")])
+    return _REDUCTION_NAMES[value]
+
+
+def _inline_data(data: spec_pb2.InlineData) -> InlineData:
+    features = to_array(data.features, "spec.inline_data.features")
+    targets = to_array(data.targets, "spec.inline_data.targets")
+    return InlineData(
+        features=features,
+        targets=targets[:, None] if targets.ndim == 1 else targets,
+        feature_names=tuple(data.feature_names),
+        target_names=tuple(data.target_names),
+    )
+
+
+def _initial_parameters(spec: spec_pb2.Spec) -> dict[str, FloatArray]:
+    parameters: dict[str, FloatArray] = {}
+    for i, parameter in enumerate(spec.initial_parameters):
+        path = f"spec.initial_parameters[{i}]"
+        if parameter.name in parameters:
+            raise InvalidSpec([Violation(f"{path}.name", f"is {parameter.name!r} a second time; give each once")])
+        parameters[parameter.name] = to_array(parameter.value, f"{path}.value")
+    return parameters

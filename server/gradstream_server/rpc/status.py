@@ -1,0 +1,80 @@
+"""The domain's errors as gRPC statuses with details: the one table from one to the other."""
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from gradstream_server.jobs import errors
+from gradstream_server.jobs.errors import FaultReason
+
+DOMAIN = "gradstream"
+
+_CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
+    errors.InvalidSpec: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SPEC"),
+    errors.InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    errors.JobNotFound: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),
+    errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
+    errors.DeviceNotAvailable: (grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_NOT_AVAILABLE"),
+    errors.JobAlreadyEnded: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_ALREADY_ENDED"),
+    errors.SequenceBeyondLog: (grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_BEYOND_LOG"),
+    errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
+    errors.TooManyWatches: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
+    errors.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
+}
+
+_FAULT_CODES = {
+    # The same spec diverges every time.
+    FaultReason.DIVERGED: code_pb2.INVALID_ARGUMENT,
+    FaultReason.OUT_OF_MEMORY: code_pb2.RESOURCE_EXHAUSTED,
+    FaultReason.TRAINER_FAILED: code_pb2.INTERNAL,
+    FaultReason.WORKER_DIED: code_pb2.INTERNAL,
+    FaultReason.SERVER_STOPPED: code_pb2.UNAVAILABLE,
+}
+
+
+def request_status(error: errors.RequestError) -> status_pb2.Status:
+    """The status of an error that a caller can do something about."""
+    code, reason = _CODES[type(error)]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]
+    match error:
+        case errors.InvalidRequest():
+            details.append(_bad_request(error.violations))
+        case errors.DeviceNotAvailable():
+            details.append(_bad_request([errors.Violation("spec.device", str(error).partition(": ")[2])]))
+        case errors.Busy():
+            retry = error_details_pb2.RetryInfo(retry_delay=Duration())
+            retry.retry_delay.FromMicroseconds(int(error.retry_after_s * 1e6))
+            details.append(retry)
+    return _status(code.value[0], str(error), details)
+
+
+def fault_status(fault: errors.Fault) -> status_pb2.Status:
+    """The status of what has ended a job."""
+    info = error_details_pb2.ErrorInfo(reason=fault.reason, domain=DOMAIN, metadata=dict(fault.facts))
+    return _status(_FAULT_CODES[fault.reason], fault.message, [info])
+
+
+def internal_status(incident: str) -> status_pb2.Status:
+    """The status of anything unforeseen: nothing of it but an id that the log knows."""
+    info = error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN, metadata={"incident": incident})
+    message = f"a fault of the server; its log tells more under incident {incident}"
+    return _status(code_pb2.INTERNAL, message, [info])
+
+
+def _bad_request(violations: tuple[errors.Violation, ...] | list[errors.Violation]) -> Message:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+            for v in violations
+        ]
+    )
+
+
+def _status(code: int, message: str, details: list[Message]) -> status_pb2.Status:
+    packed = []
+    for detail in details:
+        packed.append(any_pb2.Any())
+        packed[-1].Pack(detail)
+    return status_pb2.Status(code=code, message=message, details=packed)

@@ -1,0 +1,65 @@
+"""Tensors of the contract and NumPy arrays, one from the other."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream.v1 import spec_pb2
+from gradstream_server.jobs.errors import InvalidSpec, Violation
+from gradstream_server.jobs.spec import Dtype, FloatArray
+
+DTYPES: dict[Dtype, spec_pb2.Dtype] = {
+    "float32": spec_pb2.DTYPE_FLOAT32,
+    "float64": spec_pb2.DTYPE_FLOAT64,
+}
+_DTYPE_NAMES = {value: name for name, value in DTYPES.items()}
+
+
+def dtype_name(value: int, field: str) -> Dtype | None:
+    """The name of a dtype; None for an unset one.
+
+    Raises:
+        InvalidSpec: no such dtype.
+    """
+    if value == spec_pb2.DTYPE_UNSPECIFIED:
+        return None
+    if (name := _DTYPE_NAMES.get(cast(spec_pb2.Dtype, value))) is None:
+        raise InvalidSpec([Violation(field, f"is {value}; it has to be DTYPE_FLOAT32 or DTYPE_FLOAT64")])
+    return name
+
+
+def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
+    """The numbers of a tensor, without a copy.
+
+    Raises:
+        InvalidSpec: dtype, shape and bytes do not fit together; it names the field.
+    """
+    name = dtype_name(tensor.dtype, f"{field}.dtype")
+    if name is None:
+        raise InvalidSpec([Violation(f"{field}.dtype", "is missing; it has to be DTYPE_FLOAT32 or DTYPE_FLOAT64")])
+    dtype = np.dtype(name).newbyteorder("<")
+    shape = tuple(tensor.shape)
+    if any(extent < 0 for extent in shape):
+        raise InvalidSpec([Violation(f"{field}.shape", f"is {list(shape)}; no extent may be negative")])
+    if len(shape) > 2:
+        raise InvalidSpec([Violation(f"{field}.shape", f"is {list(shape)}; at most 2 dimensions are used")])
+    expected = math.prod(shape) * dtype.itemsize
+    if len(tensor.data) != expected:
+        what = f"has {len(tensor.data)} bytes; shape {list(shape)} of {name} needs {expected}"
+        raise InvalidSpec([Violation(f"{field}.data", what)])
+    return cast(FloatArray, np.frombuffer(tensor.data, dtype).reshape(shape))
+
+
+def to_tensor(array: NDArray[Any], dtype: Literal["float32", "float64"] | None = None) -> spec_pb2.Tensor:
+    """A tensor of an array, in the array's own dtype or another."""
+    name = cast(Dtype, dtype or array.dtype.name)
+    content = np.ascontiguousarray(array, np.dtype(name).newbyteorder("<"))
+    return spec_pb2.Tensor(dtype=DTYPES[name], shape=array.shape, data=content.tobytes())
+
+
+def to_parameters(parameters: Mapping[str, NDArray[Any]]) -> Iterable[spec_pb2.Parameter]:
+    """Named tensors."""
+    return [spec_pb2.Parameter(name=name, value=to_tensor(value)) for name, value in parameters.items()]

@@ -1,0 +1,110 @@
+"""The training service: its methods convert, call the job service, and convert."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from gradstream.v1 import event_pb2, job_pb2, training_service_pb2, training_service_pb2_grpc
+from gradstream_server.jobs.errors import InvalidRequest, InvalidSpec, TooManyWatches, Violation
+from gradstream_server.jobs.service import JobService
+from gradstream_server.jobs.spec import SpecRequest
+from gradstream_server.rpc import jobs, specs
+
+Context = grpc.aio.ServicerContext
+_DEFAULT_PAGE = 50
+_MAX_PAGE = 1000
+
+
+class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
+    """gradstream.v1.TrainingService. Streams yield events as the bytes they are kept as; see `guard.py`."""
+
+    def __init__(self, service: JobService) -> None:
+        self._service = service
+        self._watches = 0
+
+    async def Train(self, request: training_service_pb2.TrainRequest, context: Context) -> AsyncIterator[bytes]:
+        self._check_watches()
+        job = await self._service.create(_spec(request), request.request_id)
+        async for body in self._watch(job.id, 0):
+            yield body
+
+    async def WatchJob(
+        self, request: training_service_pb2.WatchJobRequest, context: Context
+    ) -> AsyncIterator[bytes]:
+        if request.after_sequence < 0:
+            what = f"is {request.after_sequence}; it has to be at least 0"
+            raise InvalidRequest([Violation("after_sequence", what)])
+        self._check_watches()
+        async for body in self._watch(_job(request), request.after_sequence):
+            yield body
+
+    async def CreateJob(self, request: training_service_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
+        job = await self._service.create(_spec(request), request.request_id)
+        return jobs.to_message(job, self._service.jobs_ahead(job))
+
+    async def GetJob(self, request: training_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
+        job = await self._service.get(_job(request))
+        return jobs.to_message(job, self._service.jobs_ahead(job))
+
+    async def ListJobs(
+        self, request: training_service_pb2.ListJobsRequest, context: Context
+    ) -> training_service_pb2.ListJobsResponse:
+        if not 0 <= request.page_size <= _MAX_PAGE:
+            what = f"is {request.page_size}; it has to be from 1 to {_MAX_PAGE}, or 0 for {_DEFAULT_PAGE}"
+            raise InvalidRequest([Violation("page_size", what)])
+        page, cursor = await self._service.page(
+            jobs.states(request.states), jobs.cursor(request.page_token), request.page_size or _DEFAULT_PAGE
+        )
+        return training_service_pb2.ListJobsResponse(
+            jobs=[jobs.to_message(job, self._service.jobs_ahead(job)) for job in page],
+            next_page_token=jobs.page_token(cursor),
+        )
+
+    async def CancelJob(self, request: training_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
+        return jobs.to_message(await self._service.cancel(_job(request)))
+
+    async def ValidateSpec(
+        self, request: training_service_pb2.ValidateSpecRequest, context: Context
+    ) -> training_service_pb2.ValidateSpecResponse:
+        spec, estimate = await self._service.validate(_spec(request))
+        duration = Duration()
+        duration.FromMicroseconds(round(estimate.duration_s * 1e6))
+        return training_service_pb2.ValidateSpecResponse(
+            resolved_spec=specs.to_message(spec),
+            estimated_memory_bytes=estimate.memory_bytes,
+            estimated_duration=duration,
+        )
+
+    def _check_watches(self) -> None:
+        if self._watches >= self._service.limits.max_watches:
+            raise TooManyWatches(self._service.limits.max_watches, retry_after_s=5)
+
+    async def _watch(self, job: str, after: int) -> AsyncIterator[bytes]:
+        self._watches += 1
+        try:
+            async for records in self._service.watch(job, after):
+                for record in records:
+                    yield record.body
+        finally:
+            self._watches -= 1
+
+
+def _spec(
+    request: training_service_pb2.TrainRequest
+    | training_service_pb2.CreateJobRequest
+    | training_service_pb2.ValidateSpecRequest,
+) -> SpecRequest:
+    if not request.HasField("spec"):
+        raise InvalidSpec([Violation("spec", "is missing; it has to say at least the trainer")])
+    return specs.to_request(request.spec)
+
+
+def _job(
+    request: training_service_pb2.GetJobRequest
+    | training_service_pb2.WatchJobRequest
+    | training_service_pb2.CancelJobRequest,
+) -> str:
+    if not request.job:
+        raise InvalidRequest([Violation("job", "is missing; it has to be the id of a job")])
+    return request.job

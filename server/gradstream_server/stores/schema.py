@@ -1,0 +1,48 @@
+"""The tables. A change here needs a migration beside it, in `migrations/versions`."""
+
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+METADATA = MetaData()
+
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True, comment="order of creation"),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("request_id", String(36), nullable=False, unique=True),
+    Column("spec", LargeBinary, nullable=False, comment="gradstream.v1.Spec, resolved"),
+    Column("state", String(16), nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("start_time", DateTime(timezone=True)),
+    Column("end_time", DateTime(timezone=True)),
+    Column("attempt", Integer, nullable=False),
+    Column("last_sequence", Integer, nullable=False),
+    Column("epochs_done", Integer, nullable=False),
+    Column("last_loss", Double),
+    Column("fault", Text, comment="JSON: reason, message, facts"),
+    Index("jobs_by_state", "state", "number"),
+)
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
+    sqlite_with_rowid=False,
+)
+
+HEAD = "0001"
+"""The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""
