@@ -3,7 +3,9 @@
 from importlib.util import find_spec
 
 _missing = [
-    name for name in ("alembic", "array_api_compat", "grpc_health", "sqlalchemy", "torch") if not find_spec(name)
+    name
+    for name in ("alembic", "array_api_compat", "grpc_health", "sqlalchemy", "torch")
+    if not find_spec(name)
 ]
 if _missing:
     raise ImportError(

@@ -88,7 +88,9 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
-        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(TrainingServicer(self._service), self._grpc)
+        training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
+            TrainingServicer(self._service), self._grpc
+        )
         system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(
@@ -131,18 +133,19 @@ class Server:
             loop.add_signal_handler(number, self.stop)
         await self._service.recover()
         await self._grpc.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._set_health(serving=True)
         # After the answers, not before: starting workers takes the cores for a while.
         self._executor.start()
         address = f"{host}:{port}"
         _logger.info(
-            "listening", extra={"address": address, "data_dir": self._config.data_dir, "workers": self._config.workers}
+            "listening",
+            extra={"address": address, "data_dir": self._config.data_dir, "workers": self._config.workers},
         )
         return address
 
     async def _shutdown(self) -> None:
         _logger.info("stopping")
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._set_health(serving=False)
         drain = asyncio.create_task(self._service.drain(self._config.drain_timeout))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
@@ -158,6 +161,8 @@ class Server:
         self._lock.__exit__(None, None, None)
         _logger.info("stopped")
 
-    async def _set_health(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    async def _set_health(self, serving: bool) -> None:
+        answer = health_pb2.HealthCheckResponse
+        status = answer.SERVING if serving else answer.NOT_SERVING
         for service in ("", *_SERVICES):
             await self._health.set(service, status)

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import tomllib
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
 
 
 def _option(setting: Field[Any]) -> click.Option:
-    default = setting.default if setting.default is not MISSING else setting.default_factory()  # type: ignore[misc]
+    default = setting.default_factory() if callable(setting.default_factory) else setting.default
     return click.Option(
         [f"--{setting.name.replace('_', '-')}"],
         type=click.Path(path_type=Path) if isinstance(default, Path) else type(default),
@@ -47,8 +47,8 @@ def _option(setting: Field[Any]) -> click.Option:
 def _serve(**settings: Any) -> None:
     """Start a server, and serve until it is told to stop.
 
-    It prints where it listens as soon as it answers. SIGTERM and Ctrl-C stop it: running jobs get time to end,
-    waiting ones are kept for the next start. A second signal stops it at once.
+    It prints where it listens as soon as it answers. SIGTERM and Ctrl-C stop it: running jobs get time to
+    end, waiting ones are kept for the next start. A second signal stops it at once.
 
     Each option can be set by the environment too, as GRADSTREAM_MAX_EPOCHS for --max-epochs, or in the file
     named by --config, as max_epochs. An option goes over the environment, that over the file.

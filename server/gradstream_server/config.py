@@ -30,7 +30,7 @@ def _default_workers() -> int:
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """What an operator may choose. A flag goes over the environment, that over the file, that over the default."""
+    """What an operator may choose. Flags go over the environment, that over a file, that over defaults."""
 
     address: str = _setting("127.0.0.1:50051", "Where to listen; port 0 is any free one.", "HOST:PORT")
     data_dir: Path = field(
@@ -43,11 +43,17 @@ class ServerConfig:
     )
     threads: int = _setting(0, "Threads that each worker computes with; 0 shares the cores out evenly.", "N")
     max_epochs: int = _setting(_LIMITS.max_epochs, "Epochs that a job may ask for.", "N")
-    max_data_bytes: int = _setting(_LIMITS.max_data_bytes, "Bytes of data that may travel with a spec.", "BYTES")
+    max_data_bytes: int = _setting(
+        _LIMITS.max_data_bytes, "Bytes of data that may travel with a spec.", "BYTES"
+    )
     max_queued_jobs: int = _setting(_LIMITS.max_queued_jobs, "Jobs that may wait; one more is refused.", "N")
     max_watches: int = _setting(_LIMITS.max_watches, "Streams that may be open; one more is refused.", "N")
-    stop_grace: float = _setting(5.0, "Time for a trainer to stop when cancelled, before it is killed.", "SECONDS")
-    drain_timeout: float = _setting(30.0, "Time for running jobs to end when the server is stopped.", "SECONDS")
+    stop_grace: float = _setting(
+        5.0, "Time for a trainer to stop when cancelled, before it is killed.", "SECONDS"
+    )
+    drain_timeout: float = _setting(
+        30.0, "Time for running jobs to end when the server is stopped.", "SECONDS"
+    )
     log_level: str = _setting("info", "Least severe logs to write: debug, info, warning or error.", "LEVEL")
     log_format: str = _setting("text", "Form of the logs on stderr: text or json.", "FORMAT")
 
@@ -59,13 +65,17 @@ class ServerConfig:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.max_data_bytes > _MAX_DATA_BYTES:
-            raise ConfigError(f"max_data_bytes is {self.max_data_bytes}; gRPC carries at most {_MAX_DATA_BYTES}")
+            raise ConfigError(
+                f"max_data_bytes is {self.max_data_bytes}; gRPC carries at most {_MAX_DATA_BYTES}"
+            )
         for name in ("threads", "stop_grace", "drain_timeout"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 0")
         for name, allowed in (("log_level", _LEVELS), ("log_format", ("text", "json"))):
             if getattr(self, name) not in allowed:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}"
+                )
 
     @property
     def worker_threads(self) -> int:

@@ -33,8 +33,8 @@ class DataDirLock(AbstractContextManager["DataDirLock"]):
             holder = self._file.read().strip() or "unknown"
             self._file.close()
             raise DataDirError(
-                f"another server (process {holder}) uses the data directory {data_dir}; stop it, or name another "
-                "directory with --data-dir"
+                f"another server (process {holder}) uses the data directory {data_dir}; "
+                "stop it, or name another directory with --data-dir"
             ) from error
         self._file.truncate(0)
         self._file.write(str(os.getpid()))

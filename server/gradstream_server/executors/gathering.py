@@ -12,7 +12,7 @@ from gradstream_server.trainers.problem import Array, Parameters
 
 
 class Diverged(Exception):
-    """The loss of an epoch is not finite. `updates` are the epochs before it that are still to be reported."""
+    """The loss of an epoch is not finite. `updates` are the epochs before it, still to be reported."""
 
     def __init__(self, epoch: int, updates: EpochUpdates | None) -> None:
         super().__init__(epoch)

@@ -221,4 +221,6 @@ def _died(worker: _Worker) -> StateChange:
     code = worker.process.exitcode or 0
     how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
     message = f"the worker that trained the job ended unexpectedly ({how}); start the job again"
-    return StateChange("FAILED", message, fault=Fault(FaultReason.WORKER_DIED, message, {"exit_code": str(code)}))
+    return StateChange(
+        "FAILED", message, fault=Fault(FaultReason.WORKER_DIED, message, {"exit_code": str(code)})
+    )

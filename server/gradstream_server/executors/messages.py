@@ -1,4 +1,4 @@
-"""What the server and a worker say to each other over their pipe; beside these, a worker sends lists of events."""
+"""What the server and a worker say to each other over their pipe; a worker sends lists of events too."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -110,7 +110,11 @@ class Training:
         parameters = _on_host(self._trainer.parameters())
         predictions = None if self._asked is None else self._trainer.predict(self._asked)
         unscaled = self._scaling.to_own_units(parameters) if self._scaling else None
-        arrays = [*parameters.values(), *(unscaled or {}).values(), *([] if predictions is None else [predictions])]
+        arrays = [
+            *parameters.values(),
+            *(unscaled or {}).values(),
+            *([] if predictions is None else [predictions]),
+        ]
         if not all(np.isfinite(array).all() for array in arrays):
             return None
         return Completed(

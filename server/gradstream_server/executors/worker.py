@@ -1,7 +1,7 @@
 """A worker: a process that trains one task after the other.
 
-It talks with the server over one pipe. In: `Task`s with the path of their data, and `Stop`. Out: `Hello` once,
-then lists of events. When the pipe closes, the server is gone and the worker ends.
+It talks with the server over one pipe. In: `Assignment` and `Stop`. Out: `Hello` once, then lists of events.
+When the pipe closes, the server is gone and the worker ends.
 """
 
 import logging
@@ -76,7 +76,7 @@ def _run(assignment: Assignment, connection: Connection, environment: Environmen
                 connection.send(events)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a trainer raises ends its job, never the worker
+    except Exception as error:
         _logger.exception("a job has failed", extra={"job": task.job})
         connection.send([_failed(error, task)])
 
@@ -90,7 +90,9 @@ def _load(path: Path) -> InlineData:
 def _failed(error: Exception, task: Task) -> StateChange:
     text = str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        message = "there was not enough memory to train; use fewer rows at a time: a smaller batch_size, or float32"
+        message = (
+            "there was not enough memory to train; use fewer rows at a time: a smaller batch_size, or float32"
+        )
         fault = Fault(FaultReason.OUT_OF_MEMORY, message)
     else:
         message = f"the trainer failed; the server's log tells more under job {task.job}"

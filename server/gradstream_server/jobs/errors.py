@@ -23,7 +23,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True)
 class Violation:
-    """A field that is out of range: its path, such as `spec.epochs`, and what is wrong and what is allowed."""
+    """A field out of range: its path, such as `spec.epochs`, and what is wrong and what is allowed."""
 
     field: str
     description: str
@@ -73,7 +73,9 @@ class JobAlreadyEnded(RequestError):
     """The verb needs a job that still lives."""
 
     def __init__(self, job: str, state: str) -> None:
-        super().__init__(f"job {job} has already {state.lower()}; only a queued or running job can be cancelled")
+        super().__init__(
+            f"job {job} has already {state.lower()}; only a queued or running job can be cancelled"
+        )
 
 
 class SequenceBeyondLog(RequestError):

@@ -123,13 +123,16 @@ class _Check:
         if not finite.all():
             index = np.unravel_index(int(np.argmin(finite)), array.shape)
             self.fail(
-                field, f"holds {array[index]} {_at(index)}; only finite numbers can be used, drop or fill the row"
+                field,
+                f"holds {array[index]} {_at(index)}; only finite numbers can be used, drop or fill the row",
             )
         elif dtype == "float32" and array.dtype == np.float64:
             large = np.abs(array) > np.finfo(np.float32).max
             if large.any():
                 index = np.unravel_index(int(np.argmax(large)), array.shape)
-                self.fail(field, f"holds {array[index]} {_at(index)}, too large for float32; use dtype float64")
+                self.fail(
+                    field, f"holds {array[index]} {_at(index)}, too large for float32; use dtype float64"
+                )
 
 
 def _at(index: tuple[np.intp, ...]) -> str:
@@ -156,11 +159,15 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
             check.fail(f"{path}.shape", f"has {array.ndim} dimensions; it has to be (rows, {name})")
         elif array.shape[0] < 1 or array.shape[1] < 1:
             rows, columns = array.shape
-            check.fail(f"{path}.shape", f"is {rows} rows of {columns} {name}; there has to be at least 1 of each")
+            check.fail(
+                f"{path}.shape", f"is {rows} rows of {columns} {name}; there has to be at least 1 of each"
+            )
         elif names:
             path = f"inline_data.{name[:-1]}_names"
             if len(names) != array.shape[1]:
-                check.fail(path, f"has {len(names)} names for {array.shape[1]} {name}; give one each, or none")
+                check.fail(
+                    path, f"has {len(names)} names for {array.shape[1]} {name}; give one each, or none"
+                )
             elif len(set(names)) != len(names) or not all(names):
                 check.fail(path, "has an empty name or one that stands twice; each has to be there once")
     if data.features.ndim == data.targets.ndim == 2 and len(data.features) != len(data.targets):

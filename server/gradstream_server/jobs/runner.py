@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import aclosing
+from functools import partial
 
 from gradstream_server.jobs.errors import Fault, FaultReason, QueueFull
 from gradstream_server.jobs.events import StateChange
@@ -37,7 +38,7 @@ class JobRunner:
         return len(self._running)
 
     def reserve(self) -> int:
-        """Reserve a place in the queue, and say how many jobs are ahead of it. Follow with `submit` or `release`.
+        """Reserve a place in the queue, and say how many jobs are ahead of it; `release` gives it back.
 
         Raises:
             QueueFull: as many jobs wait as may.
@@ -88,7 +89,9 @@ class JobRunner:
         """
         self._paused = True
         if self._running:
-            _logger.info("waiting for running jobs", extra={"jobs": list(self._running), "patience_s": patience_s})
+            _logger.info(
+                "waiting for running jobs", extra={"jobs": list(self._running), "patience_s": patience_s}
+            )
             await asyncio.wait(self._running.values(), timeout=patience_s)
         remaining = dict(self._running)
         for task in remaining.values():
@@ -103,7 +106,7 @@ class JobRunner:
             task = self._queue.popleft()
             running = asyncio.create_task(self._run(task), name=f"job {task.job}")
             self._running[task.job] = running
-            running.add_done_callback(lambda done, job=task.job: self._finished(job, done))
+            running.add_done_callback(partial(self._finished, task.job))
 
     def _finished(self, job: str, done: asyncio.Task[None]) -> None:
         del self._running[job]
@@ -120,5 +123,7 @@ class JobRunner:
 
 def stopped() -> StateChange:
     """What ends a job that a stopping or dying server has left unfinished."""
-    fault = Fault(FaultReason.SERVER_STOPPED, "the server stopped while the job was running; start the job again")
+    fault = Fault(
+        FaultReason.SERVER_STOPPED, "the server stopped while the job was running; start the job again"
+    )
     return StateChange(JobState.FAILED, reason=fault.message, fault=fault)

@@ -59,7 +59,7 @@ class JobService:
         self._draining = False
 
     async def recover(self) -> None:
-        """Take over the jobs that an earlier server has left: those that waited wait on, the others failed."""
+        """Take over the jobs that an earlier server has left: who waited waits on, the others have failed."""
         for job in await asyncio.to_thread(self._store.unfinished):
             self._log.adopt(job)
             if job.state is JobState.QUEUED:

@@ -81,7 +81,7 @@ def summarize(data: InlineData, inline: bool = True) -> DataSummary:
 
 @dataclass(frozen=True)
 class Spec:
-    """A resolved spec: every choice made, every value in range. Ranges stand in the contract, `spec.proto`."""
+    """A resolved spec: every choice made, every value in range. The ranges stand in `spec.proto`."""
 
     trainer: str
     device: str

@@ -44,7 +44,9 @@ class JobStore(Protocol):
         """The job that a request has made, or None."""
         ...
 
-    def page(self, states: Collection[JobState], before: int | None, size: int) -> tuple[list[Job], int | None]:
+    def page(
+        self, states: Collection[JobState], before: int | None, size: int
+    ) -> tuple[list[Job], int | None]:
         """At most `size` jobs, newest first, and the cursor of the next page, or None at the end.
 
         Args:
@@ -54,7 +56,7 @@ class JobStore(Protocol):
         ...
 
     def events(self, job: str, after: int, max_bytes: int) -> list[EventRecord]:
-        """Events after a sequence, in order: as many as fit into `max_bytes`, at least one if there is one."""
+        """Events after a sequence, in order: as many as fit into `max_bytes`, but at least one."""
         ...
 
     def unfinished(self) -> list[Job]:

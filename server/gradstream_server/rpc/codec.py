@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from gradstream.v1 import event_pb2
+from gradstream.v1 import event_pb2, spec_pb2
 from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started, StateChange
 from gradstream_server.jobs.job import Job
 from gradstream_server.jobs.spec import Spec
@@ -22,7 +22,7 @@ class ProtoCodec:
         return specs.to_message(spec).SerializeToString(deterministic=True)
 
     def decode_spec(self, body: bytes) -> Spec:
-        return specs.from_message(specs.spec_pb2.Spec.FromString(body))
+        return specs.from_message(spec_pb2.Spec.FromString(body))
 
     def encode_event(self, job: Job, event: Event, time: datetime) -> bytes:
         message = event_pb2.TrainingEvent(
@@ -98,7 +98,5 @@ def _completed(event: Completed) -> event_pb2.Completed:
     )
 
 
-def _tensor(array: NDArray[Any] | None) -> specs.spec_pb2.Tensor | None:
+def _tensor(array: NDArray[Any] | None) -> spec_pb2.Tensor | None:
     return None if array is None else to_tensor(array)
-
-

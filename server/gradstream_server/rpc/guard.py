@@ -6,7 +6,7 @@ Nothing of an unforeseen error reaches a caller but an id under which the log te
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _PREFIX = "/gradstream.v1."
 
-# The stubs' classes are generic, the real ones are not.
+# The classes are generic in their stubs only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
@@ -37,40 +37,41 @@ class Guard(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith(_PREFIX):
             return handler
+        # Requests are read and events are sent as bytes: a request that is none is ours to refuse, and events
+        # leave as they are kept.
         if handler.response_streaming:
-            # Events leave as the bytes they are kept as.
             return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method))
         return grpc.unary_unary_rpc_method_handler(
             _guarded_call(handler, method), response_serializer=handler.response_serializer
         )
 
 
-def _guarded_call(handler: "Handler", method: str) -> "Callable[[bytes, Context], Awaitable[Any]]":
-    async def call(raw: bytes, context: Context) -> Any:
+def _guarded_call(handler: "Handler", method: str) -> Callable[..., Awaitable[Any]]:
+    inner = cast(Callable[..., Awaitable[Any]], handler.unary_unary)
+
+    async def call(raw: bytes, context: "Context") -> Any:
         try:
-            return await handler.unary_unary(_request(handler, raw), context)
-        except (grpc.aio.AbortError, grpc.aio.BaseError):
-            raise
+            return await inner(_request(handler, raw), context)
         except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
     return call
 
 
-def _guarded_stream(handler: "Handler", method: str) -> "Callable[[bytes, Context], AsyncIterator[Any]]":
-    async def stream(raw: bytes, context: Context) -> AsyncIterator[Any]:
+def _guarded_stream(handler: "Handler", method: str) -> Callable[..., AsyncIterator[Any]]:
+    inner = cast(Callable[..., AsyncIterator[Any]], handler.unary_stream)
+
+    async def stream(raw: bytes, context: "Context") -> AsyncIterator[Any]:
         try:
-            async for response in handler.unary_stream(_request(handler, raw), context):
+            async for response in inner(_request(handler, raw), context):
                 yield response
-        except (grpc.aio.AbortError, grpc.aio.BaseError):
-            raise
         except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
     return stream
 
 
-def _request(handler: Handler, raw: bytes) -> Any:
+def _request(handler: "Handler", raw: bytes) -> Any:
     try:
         return handler.request_deserializer(raw) if handler.request_deserializer else raw
     except DecodeError as error:

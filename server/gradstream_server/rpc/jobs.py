@@ -1,5 +1,7 @@
 """Jobs of the domain as messages of the contract."""
 
+from collections.abc import Sequence
+
 from gradstream.v1 import event_pb2, job_pb2
 from gradstream_server.jobs.errors import InvalidRequest, Violation
 from gradstream_server.jobs.job import Job, JobState
@@ -29,7 +31,7 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
     return message
 
 
-def states(values: "list[int]") -> list[JobState]:
+def states(values: Sequence[event_pb2.JobState.ValueType]) -> list[JobState]:
     """The states that a list asks for.
 
     Raises:
@@ -41,7 +43,9 @@ def states(values: "list[int]") -> list[JobState]:
         name = event_pb2.JobState.Name(value) if value in event_pb2.JobState.values() else ""
         if not name or value == event_pb2.JOB_STATE_UNSPECIFIED:
             allowed = ", ".join(names[1:])
-            raise InvalidRequest([Violation(f"states[{i}]", f"is {name or value}; it has to be one of {allowed}")])
+            raise InvalidRequest(
+                [Violation(f"states[{i}]", f"is {name or value}; it has to be one of {allowed}")]
+            )
         found.append(JobState(name.removeprefix("JOB_STATE_")))
     return found
 

@@ -5,12 +5,20 @@ from typing import TypeVar
 from gradstream.v1 import spec_pb2
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import InvalidSpec, Violation
-from gradstream_server.jobs.spec import DataSummary, Dtype, FloatArray, InlineData, Reduction, Spec, SpecRequest
+from gradstream_server.jobs.spec import (
+    DataSummary,
+    Dtype,
+    FloatArray,
+    InlineData,
+    Reduction,
+    Spec,
+    SpecRequest,
+)
 from gradstream_server.rpc.tensors import DTYPES, dtype_name, to_array, to_parameters, to_tensor
 
 _T = TypeVar("_T")
 
-_REDUCTIONS: dict[Reduction, spec_pb2.GradientReduction] = {
+_REDUCTIONS: dict[Reduction, spec_pb2.GradientReduction.ValueType] = {
     "mean": spec_pb2.GRADIENT_REDUCTION_MEAN,
     "sum": spec_pb2.GRADIENT_REDUCTION_SUM,
 }
@@ -149,6 +157,8 @@ def _initial_parameters(spec: spec_pb2.Spec) -> dict[str, FloatArray]:
     for i, parameter in enumerate(spec.initial_parameters):
         path = f"spec.initial_parameters[{i}]"
         if parameter.name in parameters:
-            raise InvalidSpec([Violation(f"{path}.name", f"is {parameter.name!r} a second time; give each once")])
+            raise InvalidSpec(
+                [Violation(f"{path}.name", f"is {parameter.name!r} a second time; give each once")]
+            )
         parameters[parameter.name] = to_array(parameter.value, f"{path}.value")
     return parameters

@@ -1,5 +1,7 @@
 """The domain's errors as gRPC statuses with details: the one table from one to the other."""
 
+from collections.abc import Sequence
+
 import grpc
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
@@ -63,13 +65,14 @@ def internal_status(incident: str) -> status_pb2.Status:
     return _status(code_pb2.INTERNAL, message, [info])
 
 
-def _bad_request(violations: tuple[errors.Violation, ...] | list[errors.Violation]) -> Message:
-    return error_details_pb2.BadRequest(
+def _bad_request(violations: Sequence[errors.Violation]) -> Message:
+    message: Message = error_details_pb2.BadRequest(
         field_violations=[
             error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
             for v in violations
         ]
     )
+    return message
 
 
 def _status(code: int, message: str, details: list[Message]) -> status_pb2.Status:

@@ -1,5 +1,7 @@
 """The system service: what the server is and has."""
 
+from typing import Any
+
 import grpc
 
 import gradstream
@@ -15,7 +17,7 @@ class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
         self._service = service
 
     async def GetServerInfo(
-        self, request: system_service_pb2.GetServerInfoRequest, context: grpc.aio.ServicerContext
+        self, request: system_service_pb2.GetServerInfoRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> system_service_pb2.ServerInfo:
         limits = self._service.limits
         devices = await self._service.devices()
@@ -23,7 +25,8 @@ class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
         return system_service_pb2.ServerInfo(
             version=gradstream.__version__,
             devices=[
-                system_service_pb2.Device(name=device.name, description=device.description) for device in devices
+                system_service_pb2.Device(name=device.name, description=device.description)
+                for device in devices
             ],
             trainers=[
                 system_service_pb2.TrainerInfo(name=name, description=entry.description)

@@ -11,7 +11,7 @@ from gradstream.v1 import spec_pb2
 from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.jobs.spec import Dtype, FloatArray
 
-DTYPES: dict[Dtype, spec_pb2.Dtype] = {
+DTYPES: dict[Dtype, spec_pb2.Dtype.ValueType] = {
     "float32": spec_pb2.DTYPE_FLOAT32,
     "float64": spec_pb2.DTYPE_FLOAT64,
 }
@@ -26,7 +26,7 @@ def dtype_name(value: int, field: str) -> Dtype | None:
     """
     if value == spec_pb2.DTYPE_UNSPECIFIED:
         return None
-    if (name := _DTYPE_NAMES.get(cast(spec_pb2.Dtype, value))) is None:
+    if (name := _DTYPE_NAMES.get(cast("spec_pb2.Dtype.ValueType", value))) is None:
         raise InvalidSpec([Violation(field, f"is {value}; it has to be DTYPE_FLOAT32 or DTYPE_FLOAT64")])
     return name
 
@@ -39,7 +39,9 @@ def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
     """
     name = dtype_name(tensor.dtype, f"{field}.dtype")
     if name is None:
-        raise InvalidSpec([Violation(f"{field}.dtype", "is missing; it has to be DTYPE_FLOAT32 or DTYPE_FLOAT64")])
+        raise InvalidSpec(
+            [Violation(f"{field}.dtype", "is missing; it has to be DTYPE_FLOAT32 or DTYPE_FLOAT64")]
+        )
     dtype = np.dtype(name).newbyteorder("<")
     shape = tuple(tensor.shape)
     if any(extent < 0 for extent in shape):

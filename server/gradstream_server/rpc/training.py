@@ -1,6 +1,7 @@
 """The training service: its methods convert, call the job service, and convert."""
 
 from collections.abc import AsyncIterator
+from typing import Any, TypeAlias, cast
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -11,7 +12,7 @@ from gradstream_server.jobs.service import JobService
 from gradstream_server.jobs.spec import SpecRequest
 from gradstream_server.rpc import jobs, specs
 
-Context = grpc.aio.ServicerContext
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _DEFAULT_PAGE = 50
 _MAX_PAGE = 1000
 
@@ -23,23 +24,27 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         self._service = service
         self._watches = 0
 
-    async def Train(self, request: training_service_pb2.TrainRequest, context: Context) -> AsyncIterator[bytes]:
+    async def Train(
+        self, request: training_service_pb2.TrainRequest, context: Context
+    ) -> AsyncIterator[event_pb2.TrainingEvent]:
         self._check_watches()
         job = await self._service.create(_spec(request), request.request_id)
-        async for body in self._watch(job.id, 0):
-            yield body
+        async for event in self._watch(job.id, 0):
+            yield event
 
     async def WatchJob(
         self, request: training_service_pb2.WatchJobRequest, context: Context
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncIterator[event_pb2.TrainingEvent]:
         if request.after_sequence < 0:
             what = f"is {request.after_sequence}; it has to be at least 0"
             raise InvalidRequest([Violation("after_sequence", what)])
         self._check_watches()
-        async for body in self._watch(_job(request), request.after_sequence):
-            yield body
+        async for event in self._watch(_job(request), request.after_sequence):
+            yield event
 
-    async def CreateJob(self, request: training_service_pb2.CreateJobRequest, context: Context) -> job_pb2.Job:
+    async def CreateJob(
+        self, request: training_service_pb2.CreateJobRequest, context: Context
+    ) -> job_pb2.Job:
         job = await self._service.create(_spec(request), request.request_id)
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
@@ -61,7 +66,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             next_page_token=jobs.page_token(cursor),
         )
 
-    async def CancelJob(self, request: training_service_pb2.CancelJobRequest, context: Context) -> job_pb2.Job:
+    async def CancelJob(
+        self, request: training_service_pb2.CancelJobRequest, context: Context
+    ) -> job_pb2.Job:
         return jobs.to_message(await self._service.cancel(_job(request)))
 
     async def ValidateSpec(
@@ -80,12 +87,13 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         if self._watches >= self._service.limits.max_watches:
             raise TooManyWatches(self._service.limits.max_watches, retry_after_s=5)
 
-    async def _watch(self, job: str, after: int) -> AsyncIterator[bytes]:
+    async def _watch(self, job: str, after: int) -> AsyncIterator[event_pb2.TrainingEvent]:
         self._watches += 1
         try:
             async for records in self._service.watch(job, after):
                 for record in records:
-                    yield record.body
+                    # Encoded already; the guard sends bytes as they are.
+                    yield cast(event_pb2.TrainingEvent, record.body)
         finally:
             self._watches -= 1
 

@@ -8,7 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Row, bindparam, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    bindparam,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, NoSuchTableError
 
 from gradstream_server.jobs.codec import EventRecord
@@ -79,7 +91,9 @@ class SqlJobStore:
             row = connection.execute(select(JOBS).where(JOBS.c.request_id == request_id)).one_or_none()
         return _job(row) if row else None
 
-    def page(self, states: Collection[JobState], before: int | None, size: int) -> tuple[list[Job], int | None]:
+    def page(
+        self, states: Collection[JobState], before: int | None, size: int
+    ) -> tuple[list[Job], int | None]:
         query = select(JOBS).order_by(JOBS.c.number.desc()).limit(size + 1)
         if states:
             query = query.where(JOBS.c.state.in_([str(state) for state in states]))
@@ -109,7 +123,9 @@ class SqlJobStore:
 
     def unfinished(self) -> list[Job]:
         query = (
-            select(JOBS).where(JOBS.c.state.not_in([str(state) for state in ENDED])).order_by(JOBS.c.number.asc())
+            select(JOBS)
+            .where(JOBS.c.state.not_in([str(state) for state in ENDED]))
+            .order_by(JOBS.c.number.asc())
         )
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
@@ -143,7 +159,10 @@ def _insert_events(connection: Connection, write: Write) -> None:
     if write.events:
         connection.execute(
             insert(EVENTS),
-            [{"job": write.job.id, "sequence": record.sequence, "body": record.body} for record in write.events],
+            [
+                {"job": write.job.id, "sequence": record.sequence, "body": record.body}
+                for record in write.events
+            ],
         )
 
 
@@ -151,7 +170,9 @@ def _changing(job: Job) -> dict[str, Any]:
     row = {name: getattr(job, name) for name in _CHANGING}
     if job.fault:
         fault = job.fault
-        row["fault"] = json.dumps({"reason": fault.reason, "message": fault.message, "facts": dict(fault.facts)})
+        row["fault"] = json.dumps(
+            {"reason": fault.reason, "message": fault.message, "facts": dict(fault.facts)}
+        )
     return row
 
 
