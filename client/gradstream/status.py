@@ -2,9 +2,7 @@
 
 import grpc
 from google.protobuf.message import DecodeError
-
-# googleapis-common-protos brings stubs but no py.typed.
-from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from gradstream.errors import ERROR_OF_STATUS, Fault, GradstreamError, ServerFaultError, Violation
 

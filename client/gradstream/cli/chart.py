@@ -1,0 +1,76 @@
+"""A small curve drawn with braille dots."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Bits of a braille character for its dots: four rows, from the top, of two columns.
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+_BLANK = 0x2800
+_LOG_FROM_RATIO = 50.0
+_DEEPEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A curve as lines of text, and what its edges stand for."""
+
+    lines: list[str]
+    highest: float
+    lowest: float
+    logarithmic: bool
+
+
+def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:
+    """Draw values from left to right in `height` lines of `width` characters.
+
+    Where the largest is many times the smallest, on a logarithmic scale. Values that are not finite are left
+    out.
+    """
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return Chart([" " * width] * height, 0.0, 0.0, False)
+    low, high = _ranges(values, 2 * width)
+    highest, lowest = float(high.max()), float(low.min())
+    floor = highest * _DEEPEST
+    logarithmic = lowest >= 0 and highest > _LOG_FROM_RATIO * max(lowest, floor) and highest > 0
+    if logarithmic:
+        lowest = max(lowest, floor)
+        low, high = np.log(np.maximum(low, lowest)), np.log(np.maximum(high, lowest))
+    return Chart(_plot(low, high, height), highest, lowest, logarithmic)
+
+
+def labelled(chart: Chart, first_epoch: int, last_epoch: int) -> list[str]:
+    """The lines of a chart with its edges labelled: losses at the left, epochs below."""
+    labels = [f"{chart.highest:.3g}", *[""] * (len(chart.lines) - 2), f"{chart.lowest:.3g}"]
+    margin = max(map(len, labels))
+    lines = [f"{label:>{margin}} ┤{line}" for label, line in zip(labels, chart.lines, strict=True)]
+    width = len(chart.lines[0])
+    last = f"epoch {last_epoch}" + (", log scale" if chart.logarithmic else "")
+    return [*lines, f"{'':{margin}}  {first_epoch:<{max(1, width - len(last))}}{last}"]
+
+
+def _ranges(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Smallest and largest value of each column of dots; fewer values are spread over all columns."""
+    if values.size <= columns:
+        at = np.linspace(0, values.size - 1, columns)
+        spread = np.interp(at, np.arange(values.size), values)
+        return spread, spread
+    starts = np.arange(columns) * values.size // columns
+    return np.minimum.reduceat(values, starts), np.maximum.reduceat(values, starts)
+
+
+def _plot(low: NDArray[np.float64], high: NDArray[np.float64], height: int) -> list[str]:
+    rows, columns = 4 * height, len(low)
+    bottom, extent = low.min(), np.ptp(np.concatenate([low, high])) or 1.0
+    top_row = np.rint((rows - 1) * (1 - (high - bottom) / extent)).astype(int)
+    end_row = np.rint((rows - 1) * (1 - (low - bottom) / extent)).astype(int)
+    # Each column reaches towards the one before it, so that the curve has no holes.
+    top_row[1:] = np.where(top_row[1:] > end_row[:-1] + 1, end_row[:-1] + 1, top_row[1:])
+    end_row[1:] = np.where(end_row[1:] < top_row[:-1] - 1, top_row[:-1] - 1, end_row[1:])
+    row = np.arange(rows)[:, None]
+    dots = (row >= top_row) & (row <= end_row)
+    cells = dots.reshape(height, 4, columns // 2, 2)
+    codes = (cells * _DOTS[:, None, :]).sum(axis=(1, 3)) + _BLANK
+    return ["".join(map(chr, line)) for line in codes.tolist()]

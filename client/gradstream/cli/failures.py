@@ -1,0 +1,81 @@
+"""How a command fails: what it says on stderr and the code it exits with."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from gradstream.cli.fields import option_of_field
+from gradstream.errors import (
+    DeadlineExceededError,
+    GradstreamError,
+    JobEndedError,
+    NotFoundError,
+    ResourceExhaustedError,
+    ServerFaultError,
+    UnavailableError,
+    UnsupportedError,
+)
+
+JOB_ENDED, REFUSED, NO_SERVER, NOT_FOUND, BUSY, SERVER_FAULT = 1, 2, 3, 4, 5, 6
+INTERRUPTED, OUTPUT_CLOSED = 130, 141
+
+EXIT_CODES_HELP = [
+    ("0", "all went well"),
+    (str(JOB_ENDED), "the job failed or was cancelled, or the server takes no work"),
+    (str(REFUSED), "the command line is wrong, or the server refused what it asks for"),
+    (str(NO_SERVER), "no server could be reached"),
+    (str(NOT_FOUND), "there is no such job"),
+    (str(BUSY), "the server is at a limit: try again later"),
+    (str(SERVER_FAULT), "a fault of the server"),
+    (str(INTERRUPTED), "interrupted with Ctrl-C; a job that was watched goes on"),
+    (str(OUTPUT_CLOSED), "whoever read the output has gone; a job that was watched goes on"),
+]
+
+# The first that fits; anything else was refused.
+_EXIT_CODES: list[tuple[type[GradstreamError], int]] = [
+    (JobEndedError, JOB_ENDED),
+    (UnavailableError, NO_SERVER),
+    (DeadlineExceededError, NO_SERVER),
+    (NotFoundError, NOT_FOUND),
+    (ResourceExhaustedError, BUSY),
+    (ServerFaultError, SERVER_FAULT),
+    (UnsupportedError, SERVER_FAULT),
+]
+
+
+def exit_code(error: GradstreamError) -> int:
+    """The code that a command exits with after an error."""
+    return next((code for kind, code in _EXIT_CODES if isinstance(error, kind)), REFUSED)
+
+
+def explanation(error: GradstreamError) -> str:
+    """What is said of an error: what was wrong, where, what is allowed, and what to do next."""
+    lines = [f"Error: {error.message}"]
+    if error.violations:
+        lines = ["Error: this cannot be trained:" if len(error.violations) > 1 else "Error:"]
+        lines += [f"  {option_of_field(each.field)}: {each.description}" for each in error.violations]
+        if len(error.violations) == 1:
+            lines = [f"Error: {lines[1].strip()}"]
+    if error.retry_after is not None:
+        lines.append(f"Try again in {error.retry_after:.0f} s.")
+    return "\n".join(lines)
+
+
+@contextmanager
+def exit_on_failure() -> Iterator[None]:
+    """Turn what can go wrong into a message and an exit code."""
+    try:
+        yield
+    except GradstreamError as error:
+        click.echo(explanation(error), err=True)
+        raise SystemExit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        click.echo("Interrupted.", err=True)
+        raise SystemExit(INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # Python flushes stdout once more when it ends: let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(OUTPUT_CLOSED) from error

@@ -1,0 +1,66 @@
+"""Watching a run from the command line to its end."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import click
+from click.core import ParameterSource
+
+from gradstream.cli.failures import INTERRUPTED
+from gradstream.cli.view import View
+from gradstream.client import Client
+from gradstream.errors import GradstreamError
+from gradstream.run import Run
+
+
+@contextmanager
+def open_client(server: str | None) -> Iterator[Client]:
+    """A client that says so on stderr when it has to wait for the server to come back."""
+    told = False
+
+    def tell(error: GradstreamError, _: float) -> None:
+        nonlocal told
+        if not told:
+            click.echo(f"no connection to {client.server} ({error.message}); trying again ...", err=True)
+            told = True
+
+    with Client(server, on_retry=tell) as client:
+        yield client
+
+
+@contextmanager
+def resumable(request_id: str | None) -> Iterator[str]:
+    """The request id to start a job with. When interrupted, tells how to come back to what may have begun."""
+    request_id = request_id or str(uuid4())
+    try:
+        yield request_id
+    except KeyboardInterrupt as interrupt:
+        click.echo("\nInterrupted before the server answered. The job may have been started:", err=True)
+        click.echo(f"  the same command with --request-id {request_id} comes back to it", err=True)
+        raise SystemExit(INTERRUPTED) from interrupt
+
+
+def command_for(name: str, job: str) -> str:
+    """The command that does something with a job, for people to copy."""
+    context = click.get_current_context()
+    server = context.params.get("server")
+    named = context.get_parameter_source("server") is ParameterSource.COMMANDLINE
+    return f"gradstream {name} {job}" + (f" --server {server}" if named else "")
+
+
+def follow(run: Run, view: View) -> None:
+    """Show a run until its end; Ctrl-C leaves the job to itself.
+
+    Raises JobEndedError for a job without a result.
+    """
+    try:
+        with view:
+            for event in run.events():
+                view.show(event)
+        run.result()
+    except KeyboardInterrupt as interrupt:
+        click.echo(f"\nLeft job {run.job}, which goes on.", err=True)
+        click.echo(f"  watch it again: {command_for('watch', run.job)}", err=True)
+        click.echo(f"  stop it:        {command_for('cancel', run.job)}", err=True)
+        raise SystemExit(INTERRUPTED) from interrupt

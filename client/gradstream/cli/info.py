@@ -1,0 +1,39 @@
+"""`gradstream info`"""
+
+from __future__ import annotations
+
+import click
+
+from gradstream.cli import options
+
+
+@click.command()
+@options.table_format_option
+@options.server_option
+def info(*, format_: str, server: str | None) -> None:
+    """Show what a server is: its version, devices, trainers and limits."""
+    from gradstream.cli.follow import open_client
+    from gradstream.cli.json_view import json_line
+
+    with open_client(server) as client:
+        found, address = client.server_info(), client.server
+    if format_ == "json":
+        click.echo(json_line(found, server=address))
+        return
+    limits = found.limits
+    rows = [("server", f"gradstream {found.version} at {address}")]
+    rows += [("device", f"{each.name:<10}{each.description}") for each in found.devices]
+    rows += [("trainer", f"{each.name:<10}{each.description}") for each in found.trainers]
+    rows += [
+        ("jobs", f"{found.running_jobs} running on {found.workers} workers, {found.queued_jobs} waiting"),
+        ("epochs of a job", f"at most {limits.max_epochs:,}"),
+        ("data of a job", f"at most {limits.max_data_bytes:,} bytes"),
+        ("request", f"at most {limits.max_message_bytes:,} bytes"),
+        ("waiting jobs", f"at most {limits.max_queued_jobs:,}"),
+        ("watches", f"at most {limits.max_watches:,}"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    shown = ""
+    for name, value in rows:
+        click.echo(f"{name if name != shown else '':<{width}}  {value}".rstrip())
+        shown = name

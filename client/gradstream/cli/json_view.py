@@ -1,0 +1,70 @@
+"""A run as JSON, one object a line for each event."""
+
+import dataclasses
+import json
+import math
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+import click
+import numpy as np
+
+from gradstream.events import Completed, EpochUpdate, EpochUpdates, Event, Started, StateChange
+
+JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
+
+_NAMES: dict[type[Event], str] = {
+    StateChange: "state_change",
+    Started: "started",
+    EpochUpdate: "epoch_update",
+    Completed: "completed",
+}
+
+
+class JsonView:
+    """Prints every event."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        """Print an event; epochs one by one."""
+        events = event.updates() if isinstance(event, EpochUpdates) else (event,)
+        click.echo("\n".join(json_line(each, event=_NAMES[type(each)]) for each in events))
+
+
+def json_line(value: object, **more: JsonValue) -> str:
+    """A value of ours as one line of JSON, after further fields."""
+    fields = as_json(value)
+    return json.dumps({**more, **fields} if isinstance(fields, dict) else fields)
+
+
+def as_json(value: object) -> JsonValue:
+    """A value of ours for `json.dumps`: arrays as lists, times in ISO 8601, NaN and infinity as null."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    match value:
+        case bool() | int() | None:
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case str():
+            return str(value)
+        case datetime():
+            return value.isoformat()
+        case np.ndarray():
+            return as_json(value.tolist())
+        case dict():
+            return {str(key): as_json(each) for key, each in value.items()}
+        case list() | tuple():
+            return [as_json(each) for each in value]
+    raise TypeError(f"no JSON for {type(value).__name__}")

@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from gradstream.cli.values import initial_parameters, prediction_rows
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+server_option = click.option(
+    "--server", metavar="HOST:PORT", envvar="GRADSTREAM_SERVER", show_envvar=True,
+    help="The server to ask.  [default: 127.0.0.1:50051]",
+)  # fmt: skip
+table_format_option = click.option(
+    "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True,
+    help="Text for people or JSON for programs.",
+)  # fmt: skip
+event_format_option = click.option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="Text for people, or one JSON object a line for each event.",
+)  # fmt: skip
+plain_option = click.option("--plain", is_flag=True, help="Lines only, as when stdout is no terminal.")
+every_option = click.option(
+    "--every", type=click.IntRange(min=1), metavar="N",
+    help="Print every N-th epoch of plain output.  [default: 2 for the manual reference experiment, else 10]",
+)  # fmt: skip
+
+_DATA_OPTIONS = [
+    click.option("--data", metavar="FILE.csv", type=click.Path(allow_dash=True),
+                 help="Train on this table: a header, then numbers. Without it: the reference experiment."),
+    click.option("--target", "targets", metavar="COLUMN", multiple=True,
+                 help="Column to predict. Repeatable. All other columns of numbers are features."),
+    click.option("--predict", "predict", metavar="ROW", callback=prediction_rows, multiple=True,
+                 help="Predict this row at the end: its features, separated by commas. Repeatable."),
+]  # fmt: skip
+
+_SPEC_OPTIONS = [
+    click.option("--device", metavar="NAME",
+                 help="auto, cpu, cuda, cuda:N or mps.  [default: the first the server has]"),
+    click.option("--epochs", type=int, metavar="N",
+                 help="How often to go through all rows.  "
+                      "[default: 100; 20 for the manual reference experiment]"),
+    click.option("--learning-rate", type=float, metavar="RATE", help="Length of a step.  [default: 0.01]"),
+    click.option("--batch-size", type=int, metavar="N", help="Rows per update.  [default: all]"),
+    click.option("--shuffle/--no-shuffle", default=None,
+                 help="Visit rows in a new order every epoch.  [default: only with --batch-size]"),
+    click.option("--gradient-reduction", type=click.Choice(["mean", "sum"]),
+                 help="Gradient of the mean or of the sum of squared errors.  "
+                      "[default: mean; sum for the manual reference experiment]"),
+    click.option("--intercept/--no-intercept", default=None,
+                 help="Whether the model has a bias.  [default: yes, but for two reference experiments]"),
+    click.option("--l2", type=float, metavar="STRENGTH",
+                 help="L2 regularization of the weight.  [default: 0]"),
+    click.option("--dtype", type=click.Choice(["float32", "float64"]),
+                 help="Precision of training.  [default: float64 for --data, else float32]"),
+    click.option("--seed", type=int, metavar="N", help="Seed of everything random.  [default: 0]"),
+    click.option("--standardize/--no-standardize", default=None,
+                 help="Scale features to mean 0 and standard deviation 1 first.  [default: no]"),
+    click.option("--init", "initial", metavar="NAME=VALUE", callback=initial_parameters, multiple=True,
+                 help="Start here: weight or bias = a number, or several separated by commas. Repeatable."),
+    click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
+]  # fmt: skip
+
+
+def data_options(command: Command) -> Command:
+    """Options that say what to train on."""
+    return _apply(_DATA_OPTIONS, command)
+
+
+def spec_options(command: Command) -> Command:
+    """Options named after the fields of a spec, without the trainer."""
+    return _apply(_SPEC_OPTIONS, command)
+
+
+def _apply(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
+    # The last decorator applied is the first option shown.
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -1,0 +1,95 @@
+"""What is said of a run in words: predictions and parameters."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream.events import Completed, FloatArray, Started
+from gradstream.spec import Spec
+
+_MOST_LINES = 20
+
+
+def prediction_lines(when: str, rows: FloatArray | None, predictions: FloatArray | None) -> list[str]:
+    """A line for each row: `prediction before training: f(5) = 0.000`."""
+    if rows is None or predictions is None:
+        return []
+    return [
+        f"prediction {when} training: f({', '.join(f'{x:g}' for x in row)}) = {_tuple(prediction)}"
+        for row, prediction in zip(rows, predictions, strict=True)
+    ]
+
+
+def epoch_line(epoch: int, loss: float, parameters: Mapping[str, NDArray[np.floating]] | None) -> str:
+    """`epoch 1: w = 1.200, loss = 30.00000000`; w where the model has a single weight."""
+    weight = parameters.get("weight") if parameters else None
+    w = f"w = {fixed(weight.item(), 3)}, " if weight is not None and weight.size == 1 else ""
+    return f"epoch {epoch}: {w}loss = {loss:.8f}"
+
+
+def size_line(started: Started) -> str:
+    """How much data there is."""
+    return f"n_samples: {started.rows}, n_features: {started.features}"
+
+
+def parameter_lines(result: Completed, spec: Spec) -> list[str]:
+    """The parameters in the data's own units, a line for each feature and a column for each target."""
+    parameters = result.unscaled_parameters or result.parameters
+    columns = parameters["weight"].T
+    targets, features = columns.shape[1], columns.shape[0]
+    names = list(spec.feature_names or _numbered("x", features))
+    if "bias" in parameters:
+        columns = np.vstack([columns, parameters["bias"]])
+        names.append("bias")
+    heading = list(spec.target_names or _numbered("y", targets))
+    rows = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, columns, strict=True)]
+    if len(rows) > _MOST_LINES:
+        rows = [*rows[: _MOST_LINES - 1], [f"... {len(rows) - _MOST_LINES} more", *[""] * targets], rows[-1]]
+    units = " in the data's own units" if result.unscaled_parameters else ""
+    return [f"parameters{units}:", *aligned([["", *heading], *rows])]
+
+
+def outcome_line(result: Completed) -> str:
+    """How far training went, and how long it took."""
+    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs:,} epochs"
+    return f"loss {result.final_loss:.6g} after {epochs} in {duration(result.training_seconds)}"
+
+
+def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Rows of cells as lines: the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        (
+            indent
+            + "  ".join(
+                [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
+            )
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def duration(seconds: float) -> str:
+    """A time span for people: 850 ms, 12.3 s, 4:05, 1:02:03."""
+    if seconds < 1:
+        return f"{seconds * 1e3:.3g} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def fixed(value: float, places: int) -> str:
+    """A number with fixed places, without a minus before zero."""
+    return f"{round(value, places) + 0.0:.{places}f}"
+
+
+def _tuple(values: FloatArray) -> str:
+    texts = [fixed(float(value), 3) for value in values]
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def _numbered(letter: str, count: int) -> list[str]:
+    return [f"{letter}{i}" for i in range(1, count + 1)]

@@ -1,0 +1,45 @@
+"""Values of options that are more than one number."""
+
+import click
+
+Start = float | tuple[float, ...]
+
+
+def prediction_rows(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> tuple[tuple[float, ...], ...]:
+    """Rows of numbers separated by commas, each with as many as the others."""
+    rows = []
+    for text in texts:
+        try:
+            rows.append(_numbers(text))
+        except ValueError:
+            message = f"{text!r} is no row: give a number for each feature, such as 5 or 1.5,2"
+            raise click.BadParameter(message, context, option) from None
+    if len({len(row) for row in rows}) > 1:
+        raise click.BadParameter("every row has to have the same number of features", context, option)
+    return tuple(rows)
+
+
+def initial_parameters(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, Start]:
+    """Parameters by name, each a number or several."""
+    parameters: dict[str, Start] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            numbers = _numbers(value)
+        except ValueError:
+            numbers = ()
+        if not name.strip() or not numbers:
+            message = f"{text!r} is no start: give weight or bias, = and a number, such as weight=0.5"
+            raise click.BadParameter(message, context, option)
+        if name.strip() in parameters:
+            raise click.BadParameter(f"{name.strip()} is given twice", context, option)
+        parameters[name.strip()] = numbers[0] if len(numbers) == 1 else numbers
+    return parameters
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))

@@ -1,0 +1,48 @@
+"""What a view of a run is, and which one is shown."""
+
+import os
+import sys
+from types import TracebackType
+from typing import Protocol, Self
+
+from gradstream.events import Event
+from gradstream.run import Run
+from gradstream.spec import Spec
+
+
+class View(Protocol):
+    """Shows the events of a run as they come."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+    def show(self, event: Event) -> None:
+        """Show an event."""
+        ...
+
+
+def choose_view(
+    run: Run, spec: Spec | None, *, format_: str, plain: bool, every: int | None, again: str
+) -> View:
+    """JSON when asked for; live on a terminal that can, unless plain is asked for; else plain.
+
+    spec: what the job trains, where it is known before the run tells. again: the command that shows the job.
+    """
+    # Each is imported when it is used: rich alone takes longer than a short run.
+    if format_ == "json":
+        from gradstream.cli.json_view import JsonView
+
+        return JsonView()
+    if plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        from gradstream.cli.plain_view import PlainView
+
+        return PlainView(spec, every)
+    from gradstream.cli.live_view import LiveView
+
+    return LiveView(run, spec, again)

@@ -1,0 +1,31 @@
+"""`gradstream watch`"""
+
+from __future__ import annotations
+
+import click
+
+from gradstream.cli import options
+
+
+@click.command()
+@click.argument("job")
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="SEQUENCE",
+              help="Begin with the event after this one.  [default: with the first]")  # fmt: skip
+@options.plain_option
+@options.every_option
+@options.event_format_option
+@options.server_option
+def watch(*, job: str, after: int, plain: bool, every: int | None, format_: str, server: str | None) -> None:
+    """Watch a job, from its beginning to its end, whether it is running or has ended long ago.
+
+    Ctrl-C leaves the job, which goes on.
+    """
+    from gradstream.cli.follow import command_for, follow, open_client
+    from gradstream.cli.view import choose_view
+
+    with open_client(server) as client:
+        run = client.watch(job, after)
+        # Behind its beginning, the log does not tell any more what is trained.
+        spec = client.get(job).spec if after else None
+        again = command_for("watch", job)
+        follow(run, choose_view(run, spec, format_=format_, plain=plain, every=every, again=again))
