@@ -82,9 +82,8 @@ class SequenceBeyondLog(RequestError):
     """The watcher says it has seen events that are not there."""
 
     def __init__(self, job: str, after: int, last: int) -> None:
-        super().__init__(
-            f"after_sequence: job {job} has events up to {last}, {after} is beyond; watch after {last} or less"
-        )
+        what = f"after_sequence is {after}, but the log of job {job} ends with {last}"
+        super().__init__(f"{what}; watch after {last} or less")
 
 
 class Busy(RequestError):

@@ -173,7 +173,7 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
     if data.features.ndim == data.targets.ndim == 2 and len(data.features) != len(data.targets):
         check.fail(
             "inline_data.targets.shape",
-            f"has {len(data.targets)} rows, but the features have {len(data.features)}; they have to be equal",
+            f"has {len(data.targets)} rows, but the features have {len(data.features)}; give one for each",
         )
 
 
