@@ -52,7 +52,7 @@ class EventLog:
         self._store = store
         self._codec = codec
         self._live: dict[str, _LiveLog] = {}
-        self._pending: list[tuple[Write, asyncio.Future[None]]] = []
+        self._pending: list[tuple[Write, asyncio.Future[Job]]] = []
         self._writing: asyncio.Task[None] | None = None
         # One thread writes: SQLite has one writer, and appends that gather meanwhile share a transaction.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
@@ -74,8 +74,11 @@ class EventLog:
         """Go on with the log of an unfinished job that an earlier server has left."""
         self._live[job.id] = _LiveLog(job, job)
 
-    async def append(self, job: str, *events: Event) -> Job:
-        """Add events to the log of a job that lives, and return the job after them, once they are stored.
+    def append(self, job: str, *events: Event) -> "asyncio.Future[Job]":
+        """Add events to the log of a job that lives.
+
+        The order is that of the calls. The result, the job after the events, is there once they are stored;
+        it fails with what the store raises, and then nothing appended since is stored either.
 
         Raises:
             IllegalTransition: the job's state does not allow an event.
@@ -83,12 +86,11 @@ class EventLog:
         live = self._live[job]
         write = self._encode(live.job, events)
         live.job = write.job
-        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stored: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._pending.append((write, stored))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_pending())
-        await stored
-        return write.job
+        return stored
 
     def find(self, job: str) -> Job | None:
         """A job that lives, as it is stored; None when it has ended or never was."""
@@ -164,10 +166,10 @@ class EventLog:
                 if write.job.ended:
                     del self._live[write.job.id]
                 if not stored.cancelled():
-                    stored.set_result(None)
+                    stored.set_result(write.job)
         self._writing = None
 
-    def _forget(self, error: Exception, batch: list[tuple[Write, asyncio.Future[None]]]) -> None:
+    def _forget(self, error: Exception, batch: list[tuple[Write, asyncio.Future[Job]]]) -> None:
         """Nothing of a batch was stored, and so nothing that follows it can be: logs have no gaps."""
         failed = {write.job.id for write, _ in batch}
         following = [entry for entry in self._pending if entry[0].job.id in failed]
@@ -177,3 +179,4 @@ class EventLog:
         for _, stored in batch + following:
             if not stored.cancelled():
                 stored.set_exception(error)
+                stored.exception()  # Who appends more than once waits for the last of them only.

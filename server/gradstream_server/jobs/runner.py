@@ -115,10 +115,14 @@ class JobRunner:
         self._start_next()
 
     async def _run(self, task: Task) -> None:
-        await self._log.append(task.job, StateChange(JobState.RUNNING))
+        stored = self._log.append(task.job, StateChange(JobState.RUNNING))
         async with aclosing(self._executor.run(task)) as happenings:
             async for events in happenings:
-                await self._log.append(task.job, *events)
+                # The worker does not wait for the store; but where one append has failed, none may follow.
+                if stored.done():
+                    await stored
+                stored = self._log.append(task.job, *events)
+        await stored
 
 
 def stopped() -> StateChange:
