@@ -34,8 +34,8 @@ TOUR: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "A real table: the high of 1461 days in Seattle, from the low, the rain and the wind. Predicted for "
-        "a day without rain, with a low of 10 degrees and 2 m/s of wind:",
+        "A real table: the day's high of 1461 days in Seattle, from the rain, the low and the wind.\n"
+        "In the end the high to expect on a dry day with a low of 10 degrees and 2 m/s of wind:",
         (
             *("train", "--trainer", "module", "--plain", "--data", str(WEATHER), "--target", "temp_max"),
             *("--standardize", "--learning-rate", "0.1", "--epochs", "60", "--predict", "0,10,2"),
