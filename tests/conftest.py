@@ -1,10 +1,17 @@
 """What several kinds of tests share."""
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.server import RunningServer, running_server
+
+# Cores are shared: how long an example takes says nothing.
+settings.register_profile("gradstream", deadline=None)
+settings.load_profile("gradstream")
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +19,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server for all tests that do not need one of their own."""
     with running_server(tmp_path_factory.mktemp("server") / "data") as server:
         yield server
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run tests that are `async def`, each on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in arguments}))
+    return True
