@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BLANK = 0x2800
 _LOG_FROM_RATIO = 50.0
-_DEEPEST = 1e-12
+_DEEPEST = 1e-16
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:
     floor = highest * _DEEPEST
     logarithmic = lowest >= 0 and highest > _LOG_FROM_RATIO * max(lowest, floor) and highest > 0
     if logarithmic:
-        lowest = max(lowest, floor)
-        low, high = np.log(np.maximum(low, lowest)), np.log(np.maximum(high, lowest))
+        bottom = max(lowest, floor)
+        low, high = np.log(np.maximum(low, bottom)), np.log(np.maximum(high, bottom))
     return Chart(_plot(low, high, height), highest, lowest, logarithmic)
 
 

@@ -57,11 +57,12 @@ def _print(comparison: Comparison) -> None:
     import numpy as np
 
     from gradstream.cli.chart import draw
-    from gradstream.cli.report import aligned, duration
+    from gradstream.cli.report import aligned, counted, duration
 
     spec, runs = comparison.started.spec, comparison.runs
     click.echo(
-        f"{comparison.started.rows:,} rows, {comparison.started.features} features, {spec.epochs:,} epochs, "
+        f"{counted(comparison.started.rows, 'row')}, {counted(comparison.started.features, 'feature')}, "
+        f"{counted(spec.epochs, 'epoch')}, "
         f"learning rate {spec.learning_rate:g}, gradient of the {spec.gradient_reduction}, {spec.dtype}"
     )
     click.echo()

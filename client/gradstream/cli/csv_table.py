@@ -73,8 +73,8 @@ def _check_header(name: str, header: list[str], targets: Sequence[str]) -> None:
     for target in targets:
         if target not in header:
             near = difflib.get_close_matches(target, header, 1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise click.UsageError(f"{name} has no column {target!r}; {hint}It has {', '.join(header)}")
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{name} has no column {target!r}{hint or '.'} It has {', '.join(header)}")
 
 
 def _columns(name: str, header: list[str], body: str, delimiter: str) -> list[NDArray[np.float64] | None]:

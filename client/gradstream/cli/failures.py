@@ -17,6 +17,7 @@ from gradstream.errors import (
     ServerFaultError,
     UnavailableError,
     UnsupportedError,
+    Violation,
 )
 
 JOB_ENDED, REFUSED, NO_SERVER, NOT_FOUND, BUSY, SERVER_FAULT = 1, 2, 3, 4, 5, 6
@@ -53,15 +54,24 @@ def exit_code(error: GradstreamError) -> int:
 
 def explanation(error: GradstreamError) -> str:
     """What is said of an error: what was wrong, where, what is allowed, and what to do next."""
-    lines = [f"Error: {error.message}"]
-    if error.violations:
-        lines = ["Error: this cannot be trained:" if len(error.violations) > 1 else "Error:"]
-        lines += [f"  {option_of_field(each.field)}: {each.description}" for each in error.violations]
-        if len(error.violations) == 1:
-            lines = [f"Error: {lines[1].strip()}"]
+    violations = [_violation_text(each) for each in error.violations]
+    if len(violations) > 1:
+        lines = ["Error: this cannot be trained:", *(f"  {text}" for text in violations)]
+    elif violations:
+        lines = [f"Error: {violations[0]}"]
+    elif isinstance(error, NotFoundError):
+        # The server speaks of its calls; people know the commands.
+        lines = [f"Error: {error.message.partition(';')[0]}; `gradstream jobs` lists those there are"]
+    else:
+        lines = [f"Error: {error.message}"]
     if error.retry_after is not None:
         lines.append(f"Try again in {error.retry_after:.0f} s.")
     return "\n".join(lines)
+
+
+def _violation_text(violation: Violation) -> str:
+    option, text = option_of_field(violation.field), violation.description
+    return f"{option} {text}" if text.startswith(("is ", "are ")) else f"{option}: {text}"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradstream.cli.chart import draw, labelled
-from gradstream.cli.report import duration, outcome_line, parameter_lines, prediction_lines
+from gradstream.cli.report import counted, duration, outcome_line, parameter_lines, prediction_lines
 from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
 from gradstream.job import JobState
 from gradstream.run import Run
@@ -34,6 +34,7 @@ class LiveView:
         self._first_at: tuple[float, int] | None = None
         self._last_at = 0.0
         self._state = "waiting"
+        self._outcome = ""
         self._live = Live(
             console=self._console, refresh_per_second=_REFRESH_HZ, get_renderable=self.render, transient=False
         )
@@ -57,13 +58,14 @@ class LiveView:
                 self._state = _state_text(event)
             case Started():
                 self._spec = event.spec
-                self._state = f"{event.rows:,} rows of {event.features} on {event.spec.device}"
+                self._state = f"{counted(event.rows, 'row')} on {event.spec.device}"
                 self._before = prediction_lines("before", event.spec.predict_rows, event.predictions)
             case EpochUpdates():
                 self._last_at = time.monotonic()
                 if self._first_at is None:
                     self._first_at = (self._last_at, int(event.epochs[0]))
             case Completed():
+                self._outcome = outcome_line(event)
                 self._live.stop()
                 self._conclude(event)
 
@@ -88,8 +90,10 @@ class LiveView:
         return Group(*parts)
 
     def _numbers(self, loss: float, done: int, total: int) -> Text:
-        text = Text.assemble("loss ", (f"{loss:.6g}", "bold"), no_wrap=True, overflow="ellipsis")
-        if self._first_at is None or self._run.state.final:
+        if self._outcome:
+            return Text(self._outcome)
+        text = Text.assemble("loss ", (f"{loss:.6g}", "bold"))
+        if self._first_at is None:
             return text
         since, first = self._first_at
         elapsed = self._last_at - since
@@ -102,8 +106,7 @@ class LiveView:
     def _conclude(self, result: Completed) -> None:
         if self._spec is None:
             return
-        lines = [outcome_line(result), *self._before]
-        lines += prediction_lines("after", self._spec.predict_rows, result.predictions)
+        lines = self._before + prediction_lines("after", self._spec.predict_rows, result.predictions)
         lines += parameter_lines(result, self._spec)
         for line in lines:
             self._console.print(line, markup=False, soft_wrap=True)

@@ -52,22 +52,19 @@ def parameter_lines(result: Completed, spec: Spec) -> list[str]:
 
 def outcome_line(result: Completed) -> str:
     """How far training went, and how long it took."""
-    epochs = "1 epoch" if result.epochs == 1 else f"{result.epochs:,} epochs"
-    return f"loss {result.final_loss:.6g} after {epochs} in {duration(result.training_seconds)}"
+    epochs, time = counted(result.epochs, "epoch"), duration(result.training_seconds)
+    return f"loss {result.final_loss:.6g} after {epochs} in {time}"
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     """Rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        (
-            indent
-            + "  ".join(
-                [f"{row[0]:<{widths[0]}}", *(f"{c:>{w}}" for c, w in zip(row[1:], widths[1:], strict=True))]
-            )
-        ).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        cells = [f"{row[0]:<{widths[0]}}"]
+        cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return lines
 
 
 def duration(seconds: float) -> str:
@@ -79,6 +76,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 row`, `1,234 rows`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def fixed(value: float, places: int) -> str:
