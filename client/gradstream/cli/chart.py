@@ -47,7 +47,7 @@ def labelled(chart: Chart, first_epoch: int, last_epoch: int) -> list[str]:
     margin = max(map(len, labels))
     lines = [f"{label:>{margin}} ┤{line}" for label, line in zip(labels, chart.lines, strict=True)]
     width = len(chart.lines[0])
-    last = f"epoch {last_epoch}" + (", log scale" if chart.logarithmic else "")
+    last = f"epoch {last_epoch:,}" + (", log scale" if chart.logarithmic else "")
     return [*lines, f"{'':{margin}}  {first_epoch:<{max(1, width - len(last))}}{last}"]
 
 
