@@ -130,7 +130,7 @@ lock: ## Pin the newest versions of everything but torch in constraints.txt.
 .PHONY: clean
 clean: ## Remove what make has made here: environments, caches, builds.
 	rm -rf $(VENV) $(PROTOS_VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
-	find client server tests benchmarks examples deploy -name __pycache__ -prune -exec rm -rf {} +
+	find client server tests benchmarks examples deploy docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Installed once, and again when what they are made from changes.
 
