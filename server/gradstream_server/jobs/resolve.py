@@ -17,6 +17,7 @@ from gradstream_server.jobs.spec import Dtype, FloatArray, InlineData, Spec, Spe
 from gradstream_server.trainers import devices
 
 _MAX_SEED = 2**63 - 1
+_LEARNING_RATE = 0.01
 
 
 def resolve(
@@ -58,6 +59,8 @@ def resolve(
         defaults = reference.WITH_DATA
     else:
         defaults = reference.REFERENCE.get(request.trainer, reference.WITH_DATA)
+    if dtype == "float32":
+        _check_steps(check, request)
     rows, features = data.features.shape
     targets = data.targets.shape[1]
     intercept = defaults.intercept if request.intercept is None else request.intercept
@@ -76,7 +79,7 @@ def resolve(
         device=device,
         data=summarize(request.data) if request.data else reference.SUMMARY,
         epochs=request.epochs or defaults.epochs,
-        learning_rate=request.learning_rate or 0.01,
+        learning_rate=request.learning_rate or _LEARNING_RATE,
         batch_size=batch_size,
         shuffle=batch_size < rows if request.shuffle is None else request.shuffle,
         reduction=request.reduction or defaults.reduction,
@@ -124,19 +127,20 @@ class _Check:
             index = np.unravel_index(int(np.argmin(finite)), array.shape)
             self.fail(
                 field,
-                f"holds {array[index]} {_at(index)}; only finite numbers can be used, drop or fill the row",
+                f"holds {array[index]}{_at(index)}; only finite numbers can be used",
             )
         elif dtype == "float32" and array.dtype == np.float64:
             large = np.abs(array) > np.finfo(np.float32).max
             if large.any():
                 index = np.unravel_index(int(np.argmax(large)), array.shape)
                 self.fail(
-                    field, f"holds {array[index]} {_at(index)}, too large for float32; use dtype float64"
+                    field, f"holds {array[index]}{_at(index)}, too large for float32; use dtype float64"
                 )
 
 
 def _at(index: tuple[np.intp, ...]) -> str:
-    return "at " + ", ".join(f"{axis} {i + 1}" for axis, i in zip(("row", "column"), index, strict=False))
+    places = [f"{axis} {i + 1}" for axis, i in zip(("row", "column"), index, strict=False)]
+    return f" at {', '.join(places)}" if places else ""
 
 
 def _check_trainer(check: _Check, trainer: str, trainers: Collection[str]) -> None:
@@ -175,6 +179,19 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
             "inline_data.targets.shape",
             f"has {len(data.targets)} rows, but the features have {len(data.features)}; give one for each",
         )
+
+
+def _check_steps(check: _Check, request: SpecRequest) -> None:
+    """What an update multiplies with has to be a number in float32."""
+    rate, l2 = request.learning_rate or _LEARNING_RATE, request.l2 or 0.0
+    for field, what, value in (
+        ("learning_rate", "is", rate),
+        ("l2", "is", l2),
+        ("l2", "times learning_rate is", rate * l2),
+    ):
+        if value > float(np.finfo(np.float32).max):
+            check.fail(field, f"{what} {value:g}, too large for float32; use a smaller one, or dtype float64")
+            return
 
 
 def _device(asked: str | None, available: Sequence[str]) -> str:

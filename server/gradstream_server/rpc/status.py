@@ -12,6 +12,11 @@ from gradstream_server.jobs import errors
 from gradstream_server.jobs.errors import FaultReason
 
 DOMAIN = "gradstream"
+# A status travels in metadata, of which gRPC carries 8 KiB, with three bytes for one that is not ASCII: what
+# a caller has sent is echoed in part only.
+_MAX_MESSAGE_BYTES = 800
+_MAX_DESCRIPTION_BYTES = 200
+_MAX_VIOLATIONS = 10
 
 _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.InvalidSpec: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SPEC"),
@@ -49,7 +54,7 @@ def request_status(error: errors.RequestError) -> status_pb2.Status:
             retry = error_details_pb2.RetryInfo(retry_delay=Duration())
             retry.retry_delay.FromMicroseconds(int(error.retry_after_s * 1e6))
             details.append(retry)
-    return _status(code.value[0], str(error), details)
+    return _status(code.value[0], _shortened(str(error), _MAX_MESSAGE_BYTES), details)
 
 
 def fault_status(fault: errors.Fault) -> status_pb2.Status:
@@ -68,11 +73,22 @@ def internal_status(incident: str) -> status_pb2.Status:
 def _bad_request(violations: Sequence[errors.Violation]) -> Message:
     message: Message = error_details_pb2.BadRequest(
         field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-            for v in violations
+            error_details_pb2.BadRequest.FieldViolation(
+                field=v.field, description=_shortened(v.description, _MAX_DESCRIPTION_BYTES)
+            )
+            for v in violations[:_MAX_VIOLATIONS]
         ]
     )
     return message
+
+
+def _shortened(text: str, most: int) -> str:
+    """A text of at most so many bytes: the middle gives way, because the end says what is allowed."""
+    content = text.encode()
+    if len(content) <= most:
+        return text
+    half = (most - 3) // 2
+    return f"{content[:half].decode(errors='ignore')}...{content[-half:].decode(errors='ignore')}"
 
 
 def _status(code: int, message: str, details: list[Message]) -> status_pb2.Status:

@@ -15,6 +15,8 @@ DTYPES: dict[Dtype, spec_pb2.Dtype.ValueType] = {
     "float32": spec_pb2.DTYPE_FLOAT32,
     "float64": spec_pb2.DTYPE_FLOAT64,
 }
+# More than any message can hold, and few enough that NumPy can compute with them beside an extent of 0.
+_MAX_EXTENT = 2**31
 _DTYPE_NAMES = {value: name for name, value in DTYPES.items()}
 
 
@@ -44,10 +46,12 @@ def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
         )
     dtype = np.dtype(name).newbyteorder("<")
     shape = tuple(tensor.shape)
-    if any(extent < 0 for extent in shape):
-        raise InvalidSpec([Violation(f"{field}.shape", f"is {list(shape)}; no extent may be negative")])
     if len(shape) > 2:
-        raise InvalidSpec([Violation(f"{field}.shape", f"is {list(shape)}; at most 2 dimensions are used")])
+        what = f"has {len(shape)} dimensions; at most 2 are used"
+        raise InvalidSpec([Violation(f"{field}.shape", what)])
+    if any(not 0 <= extent <= _MAX_EXTENT for extent in shape):
+        what = f"is {list(shape)}; each extent has to be from 0 to {_MAX_EXTENT}"
+        raise InvalidSpec([Violation(f"{field}.shape", what)])
     expected = math.prod(shape) * dtype.itemsize
     if len(tensor.data) != expected:
         what = f"has {len(tensor.data)} bytes; shape {list(shape)} of {name} needs {expected}"
