@@ -3,21 +3,22 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Self
 
 import click
 import numpy as np
+from numpy.typing import NDArray
 
-from gradstream.events import Completed, EpochUpdate, EpochUpdates, Event, Started, StateChange
+from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 _NAMES: dict[type[Event], str] = {
     StateChange: "state_change",
     Started: "started",
-    EpochUpdate: "epoch_update",
     Completed: "completed",
 }
 
@@ -38,8 +39,26 @@ class JsonView:
 
     def show(self, event: Event) -> None:
         """Print an event; epochs one by one."""
-        events = event.updates() if isinstance(event, EpochUpdates) else (event,)
-        click.echo("\n".join(json_line(each, event=_NAMES[type(each)]) for each in events))
+        if isinstance(event, EpochUpdates):
+            click.echo("\n".join(_epoch_lines(event)))
+        else:
+            click.echo(json_line(event, event=_NAMES[type(event)]))
+
+
+def _epoch_lines(event: EpochUpdates) -> Iterator[str]:
+    """A line for each epoch, as `json_line` would make of its update; whole columns at a time, for speed."""
+    head = {"event": "epoch_update", "job": event.job, "sequence": event.sequence, "attempt": event.attempt}
+    time = event.time.isoformat()
+    names = tuple(event.parameters or ())
+    columns = [_list(column) for column in (event.parameters or {}).values()]
+    for epoch, loss, *values in zip(event.epochs.tolist(), _list(event.losses), *columns, strict=True):
+        parameters = dict(zip(names, values, strict=True)) or None
+        yield json.dumps({**head, "time": time, "epoch": epoch, "loss": loss, "parameters": parameters})
+
+
+def _list(column: NDArray[np.float64]) -> list[JsonValue]:
+    values: list[JsonValue] = column.tolist()
+    return values if np.isfinite(column).all() else [as_json(value) for value in values]
 
 
 def json_line(value: object, **more: JsonValue) -> str:

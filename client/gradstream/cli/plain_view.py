@@ -56,16 +56,18 @@ class PlainView:
         position = int(np.searchsorted(event.epochs, self._next_epoch))
         if event.epochs[0] < self._next_epoch - every:
             position = 0  # a second try at the job goes through these epochs again
+        lines = []
         while position < len(event):
             epoch = int(event.epochs[position])
             parameters = event.parameters and {n: column[position] for n, column in event.parameters.items()}
-            click.echo(epoch_line(epoch, float(event.losses[position]), parameters))
+            lines.append(epoch_line(epoch, float(event.losses[position]), parameters))
             self._next_epoch = epoch - (epoch - 1) % every + every
             position = int(np.searchsorted(event.epochs, self._next_epoch))
+        self._print(lines)
 
     def _print(self, lines: list[str]) -> None:
-        for line in lines:
-            click.echo(line)
+        if lines:
+            click.echo("\n".join(lines))
 
 
 def _default_every(spec: Spec | None) -> int:
