@@ -14,10 +14,11 @@ from statistics import median
 
 import numpy as np
 import torch
+from torch import nn
+
 from gradstream_server.trainers import sufficient_statistics
 from gradstream_server.trainers.problem import Problem
 from gradstream_server.trainers.registry import load
-from torch import nn
 
 
 def plain_manual(problem: Problem) -> None:
