@@ -70,6 +70,8 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
             state = JobState(name)
         case Completed():
             state = JobState.SUCCEEDED
+        case Started() | EpochUpdates() if job.state not in (JobState.RUNNING, JobState.CANCELLING):
+            raise IllegalTransition(f"job {job.id} is not trained while it is {job.state}")
         case EpochUpdates():
             return replace(job, epochs_done=int(event.epochs[-1]), last_loss=float(event.losses[-1]))
         case Started():
