@@ -1,0 +1,192 @@
+"""The log: stored before it is told, without gaps, the same to all who read it, whenever they come."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from tests.domain import new_job
+from tests.unit.jobs.in_process import HeldStore
+
+from gradstream.v1 import event_pb2
+from gradstream_server.jobs.codec import EventRecord
+from gradstream_server.jobs.errors import JobNotFound, SequenceBeyondLog
+from gradstream_server.jobs.events import EpochUpdates, Event, StateChange
+from gradstream_server.jobs.job import IllegalTransition, Job
+from gradstream_server.jobs.log import EventLog
+from gradstream_server.jobs.store import RequestIdTaken
+from gradstream_server.rpc.codec import ProtoCodec
+
+QUEUED, RUNNING, FAILED = StateChange("QUEUED"), StateChange("RUNNING"), StateChange("FAILED")
+
+
+def epoch(number: int, numbers: int = 1) -> Event:
+    """An epoch; its event takes some 8 bytes for each of `numbers`."""
+    return EpochUpdates(
+        np.array([number]), np.array([1 / number]), {"weight": np.ones((1, 1, numbers), np.float64)}
+    )
+
+
+@asynccontextmanager
+async def log_of(store: HeldStore) -> AsyncIterator[EventLog]:
+    log = EventLog(store, ProtoCodec())
+    try:
+        yield log
+    finally:
+        store.release()
+        await log.close()
+
+
+async def running_job(log: EventLog) -> Job:
+    job = await log.create(new_job(), QUEUED)
+    return await log.append(job.id, RUNNING)
+
+
+async def read(log: EventLog, job: str, after: int = 0) -> list[EventRecord]:
+    return [record async for records in log.tail(job, after) for record in records]
+
+
+def sequences(records: Sequence[EventRecord]) -> list[int]:
+    return [record.sequence for record in records]
+
+
+async def test_a_reader_gets_every_event_once_from_any_sequence(store: HeldStore) -> None:
+    """A client that re-attaches would see a gap or a repeat in its curve."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        live = [asyncio.create_task(read(log, job.id, after)) for after in range(3)]
+        for number in range(1, 30):
+            await log.append(job.id, epoch(number))
+        live += [asyncio.create_task(read(log, job.id, after)) for after in (0, 1, 17, 31)]
+        await log.append(job.id, epoch(30), FAILED)
+        ended = [await read(log, job.id, after) for after in (0, 17, 33)]
+        whole = ended[0]
+        assert sequences(whole) == list(range(1, 34))
+        for after, task in zip((0, 1, 2, 0, 1, 17, 31), live, strict=True):
+            assert await task == whole[after:]
+        assert ended[1:] == [whole[17:], []]
+        assert [event_pb2.TrainingEvent.FromString(r.body).sequence for r in whole] == sequences(whole)
+
+
+async def test_events_are_stored_before_they_are_told(store: HeldStore) -> None:
+    """A user would see an epoch that is gone after a crash."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        reader = log.tail(job.id, 2)
+        store.hold()
+        stored = log.append(job.id, epoch(1))
+        told = asyncio.ensure_future(anext(reader))
+        await store.write_waits()
+        assert not told.done()
+        assert not stored.done()
+        assert (await log.get(job.id)).epochs_done == 0
+        store.release()
+        assert sequences(await told) == [3]
+        assert sequences(store.events(job.id, 2, 1000)) == [3]
+        assert (await stored).epochs_done == (await log.get(job.id)).epochs_done == 1
+
+
+async def test_appends_that_come_while_the_store_writes_share_a_transaction(store: HeldStore) -> None:
+    """Many jobs at once would wait for a transaction each."""
+    async with log_of(store) as log:
+        jobs = [await running_job(log) for _ in range(5)]
+        store.appends.clear()
+        store.hold()
+        first = log.append(jobs[0].id, epoch(1))
+        await store.write_waits()
+        others = [log.append(job.id, epoch(number)) for number in (2, 3) for job in jobs]
+        store.release()
+        await asyncio.gather(first, *others)
+        assert [len(writes) for writes in store.appends] == [1, 10]
+        for job in jobs:
+            assert (await log.get(job.id)).epochs_done == 3
+
+
+async def test_a_reader_who_is_far_behind_reads_from_the_store(store: HeldStore) -> None:
+    """A slow client would cost the server memory, or lose events."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        slow = log.tail(job.id, 0)
+        first = await anext(slow)
+        for number in range(1, 41):
+            await log.append(job.id, epoch(number, numbers=8192))  # 2.6 MB in all, more than stays in memory
+        rest = asyncio.create_task(_rest(slow))
+        await log.append(job.id, FAILED)
+        assert sequences([*first, *await rest]) == list(range(1, 44))
+
+
+async def _rest(records: AsyncIterator[Sequence[EventRecord]]) -> list[EventRecord]:
+    return [record async for some in records for record in some]
+
+
+async def test_a_failed_write_leaves_no_gap_and_frees_who_waits(store: HeldStore) -> None:
+    """After a full disk the log would miss an event for ever, or its writers would hang."""
+    async with log_of(store) as log:
+        job, other = await running_job(log), await running_job(log)
+        store.hold()
+        store.failures.append(OSError("disk full"))
+        failed = [log.append(job.id, epoch(1))]
+        await store.write_waits()
+        failed += [log.append(job.id, epoch(2)), log.append(job.id, epoch(3))]
+        unharmed = log.append(other.id, epoch(1))
+        store.release()
+        for append in failed:
+            with pytest.raises(OSError, match="disk full"):
+                await append
+        assert (await unharmed).last_sequence == 3
+        assert (await log.get(job.id)).last_sequence == 2
+        assert (await log.append(job.id, epoch(1), FAILED)).last_sequence == 4
+        assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
+
+
+async def test_a_job_is_created_wholly_or_not_at_all(store: HeldStore) -> None:
+    """A user would find half a job."""
+    async with log_of(store) as log:
+        store.failures.append(OSError("disk full"))
+        job = new_job()
+        with pytest.raises(OSError, match="disk full"):
+            await log.create(job, QUEUED)
+        with pytest.raises(JobNotFound):
+            await log.get(job.id)
+        assert (await log.create(job, QUEUED)).last_sequence == 1
+        with pytest.raises(RequestIdTaken):
+            await log.create(job, QUEUED)
+
+
+async def test_what_a_job_does_not_allow_is_not_appended(store: HeldStore) -> None:
+    """One wrong event would end the log of a job that goes on."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        with pytest.raises(IllegalTransition):
+            log.append(job.id, epoch(1), StateChange("QUEUED"))
+        await log.append(job.id, epoch(1), FAILED)
+        assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
+
+
+async def test_a_cursor_beyond_the_log_or_an_unknown_job_is_refused(store: HeldStore) -> None:
+    """A client with a wrong cursor would wait for ever."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        with pytest.raises(SequenceBeyondLog, match="is 3.*watch after 2 or less"):
+            await read(log, job.id, 3)
+        with pytest.raises(JobNotFound, match="no job 'nope'"):
+            await read(log, "nope")
+        await log.append(job.id, FAILED)
+        with pytest.raises(SequenceBeyondLog):
+            await read(log, job.id, 4)
+
+
+async def test_closing_waits_for_the_writes(store: HeldStore) -> None:
+    """The last events before a stop would be lost."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        store.hold()
+        appends = [log.append(job.id, epoch(1))]
+        await store.write_waits()
+        appends.append(log.append(job.id, FAILED))
+        closing = asyncio.create_task(log.close())
+        store.release()
+        await closing
+        assert [(await append).last_sequence for append in appends] == [3, 4]
+        assert sequences(store.events(job.id, 0, 1000)) == [1, 2, 3, 4]

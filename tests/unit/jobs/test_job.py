@@ -1,0 +1,93 @@
+"""A job is the fold of its log: every client that reads the log has to come to the same state."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import numpy as np
+import pytest
+from tests.domain import new_job
+
+from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Receipt, Started, StateChange
+from gradstream_server.jobs.job import ENDED, IllegalTransition, Job, JobState, advance
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STARTED = Started(rows=4, features=1, targets=1, parameters={})
+COMPLETED = Completed(20, 0.5, {}, Receipt("", "", "cpu", 1, {}), training_s=1.0)
+UPDATES = EpochUpdates(np.array([1, 2]), np.array([30.0, 20.0]), {})
+
+LEGAL = {
+    (None, JobState.QUEUED),
+    (JobState.QUEUED, JobState.RUNNING),
+    (JobState.QUEUED, JobState.CANCELLED),
+    (JobState.QUEUED, JobState.FAILED),
+    (JobState.RUNNING, JobState.CANCELLING),
+    (JobState.RUNNING, JobState.SUCCEEDED),
+    (JobState.RUNNING, JobState.FAILED),
+    (JobState.CANCELLING, JobState.CANCELLED),
+    (JobState.CANCELLING, JobState.SUCCEEDED),
+    (JobState.CANCELLING, JobState.FAILED),
+}
+
+
+def in_state(state: JobState | None) -> Job:
+    return replace(new_job(), state=state, last_sequence=7, attempt=1, start_time=NOW)
+
+
+def change_to(state: JobState) -> Event:
+    return COMPLETED if state is JobState.SUCCEEDED else StateChange(state)
+
+
+@pytest.mark.parametrize(("before", "after"), list(product([None, *JobState], JobState)))
+def test_transitions(before: JobState | None, after: JobState) -> None:
+    """A user would see a job that has ended come back to life, or one that never ends."""
+    job = in_state(before)
+    if (before, after) in LEGAL:
+        assert advance(job, change_to(after), NOW).state is after
+    else:
+        with pytest.raises(IllegalTransition, match=f"cannot go from {before} to {after}"):
+            advance(job, change_to(after), NOW)
+
+
+@pytest.mark.parametrize("event", [STARTED, UPDATES], ids=["started", "updates"])
+@pytest.mark.parametrize("state", [None, *JobState])
+def test_only_a_job_that_runs_is_trained(state: JobState | None, event: Event) -> None:
+    """A user would find epochs after the end of the log."""
+    if state in (JobState.RUNNING, JobState.CANCELLING):
+        assert advance(in_state(state), event, NOW).state is state
+    else:
+        with pytest.raises(IllegalTransition):
+            advance(in_state(state), event, NOW)
+
+
+def test_each_event_is_one_further_in_the_log() -> None:
+    """A client that re-attaches by sequence would miss an event or see one twice."""
+    for event in (STARTED, UPDATES, COMPLETED, StateChange(JobState.CANCELLING)):
+        assert advance(in_state(JobState.RUNNING), event, NOW).last_sequence == 8
+
+
+def test_progress_is_that_of_the_last_epoch_reported() -> None:
+    """A user who lists jobs would see how far they were some time ago."""
+    job = advance(in_state(JobState.RUNNING), UPDATES, NOW)
+    assert (job.epochs_done, job.last_loss) == (2, 20.0)
+
+
+def test_running_again_is_another_attempt_from_the_first_start() -> None:
+    """A user could not tell a repeated run from the first."""
+    job = advance(new_job(), StateChange(JobState.QUEUED), NOW)
+    assert (job.attempt, job.start_time) == (0, None)
+    job = advance(job, StateChange(JobState.RUNNING), NOW)
+    assert (job.attempt, job.start_time) == (1, NOW)
+    later = NOW + timedelta(hours=1)
+    again = advance(replace(job, state=JobState.QUEUED), StateChange(JobState.RUNNING), later)
+    assert (again.attempt, again.start_time) == (2, NOW)
+
+
+def test_the_end_says_when_and_why() -> None:
+    """A user would not learn why the job has failed."""
+    fault = Fault(FaultReason.DIVERGED, "loss is not finite", {"epoch": "3"})
+    job = advance(in_state(JobState.RUNNING), StateChange(JobState.FAILED, fault=fault), NOW)
+    assert (job.end_time, job.fault, job.ended) == (NOW, fault, True)
+    assert advance(in_state(JobState.RUNNING), COMPLETED, NOW).fault is None
+    assert {state for state in JobState if in_state(state).ended} == ENDED
