@@ -1,0 +1,129 @@
+"""Parts of the command line: charts, fields, exit codes, numbers for people."""
+
+import grpc
+import numpy as np
+import pytest
+
+from gradstream.cli.chart import draw, labelled
+from gradstream.cli.failures import exit_code, explanation
+from gradstream.cli.fields import option_of_field
+from gradstream.cli.report import aligned, duration, epoch_line, fixed, prediction_lines
+from gradstream.errors import (
+    ERROR_OF_STATUS,
+    Fault,
+    GradstreamError,
+    InvalidArgumentError,
+    JobCancelledError,
+    JobFailedError,
+    ResourceExhaustedError,
+    Violation,
+)
+
+
+def test_a_falling_line_falls() -> None:
+    chart = draw(np.linspace(4, 3, 8), width=4, height=2)
+    assert chart.lines == ["⠑⢄⠀⠀", "⠀⠀⠑⢄"]
+    assert (chart.highest, chart.lowest, chart.logarithmic) == (4, 3, False)
+
+
+def test_a_large_range_is_drawn_on_a_logarithmic_scale() -> None:
+    assert draw(np.geomspace(1, 1e-8, 8), 4, 2).lines == draw(np.linspace(4, 3, 8), 4, 2).lines
+    assert draw(np.array([1.0, 0.0]), 4, 2).logarithmic
+
+
+@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0], [np.inf, np.nan], [np.inf, 1.0], [0.0, 0.0]])
+def test_odd_curves_are_drawn(values: list[float]) -> None:
+    chart = draw(np.array(values), 5, 3)
+    assert [len(line) for line in chart.lines] == [5, 5, 5]
+
+
+def test_a_peak_between_two_columns_is_seen() -> None:
+    losses = np.ones(10_000)
+    losses[5000] = 10.0
+    assert draw(losses, 10, 2).lines[0].strip("⠀")
+
+
+def test_labels() -> None:
+    lines = labelled(draw(np.linspace(4, 3, 8), 30, 3), 1, 1234)
+    assert lines[0].startswith("4 ┤")
+    assert lines[2].startswith("3 ┤")
+    assert lines[3] == "   1                  epoch 1,234"
+
+
+@pytest.mark.parametrize(
+    ("field", "option"),
+    [
+        ("spec.learning_rate", "--learning-rate"),
+        ("spec.l2", "--l2"),
+        ("spec.trainer", "--trainer"),
+        ("spec.inline_data.features.shape", "--data"),
+        ("spec.inline_data.targets", "--target"),
+        ("spec.inline_data.target_names[0]", "--target"),
+        ("spec.initial_parameters[1].value", "--init"),
+        ("spec.predict_rows", "--predict"),
+        ("request_id", "--request-id"),
+        ("job", "JOB"),
+    ],
+)
+def test_fields_are_named_as_the_options_that_set_them(field: str, option: str) -> None:
+    assert option_of_field(field) == option
+
+
+def test_every_status_has_an_exit_code() -> None:
+    codes = {name: exit_code(kind("", code=name)) for name, kind in ERROR_OF_STATUS.items()}
+    assert codes.keys() == {code.name for code in grpc.StatusCode} - {"OK"}
+    assert codes["INVALID_ARGUMENT"] == codes["FAILED_PRECONDITION"] == codes["ALREADY_EXISTS"] == 2
+    assert codes["UNAVAILABLE"] == codes["DEADLINE_EXCEEDED"] == 3
+    assert (codes["NOT_FOUND"], codes["RESOURCE_EXHAUSTED"], codes["INTERNAL"]) == (4, 5, 6)
+
+
+def test_a_job_without_a_result_has_exit_code_1() -> None:
+    assert exit_code(JobFailedError("j", Fault("INTERNAL", "WORKER_DIED", "died"))) == 1
+    assert exit_code(JobCancelledError("j")) == 1
+
+
+def test_explanations() -> None:
+    one = Violation("spec.epochs", "is 0; it has to be at least 1")
+    other = Violation("spec.device", "'tpu' is no device")
+    assert explanation(GradstreamError("so it is")) == "Error: so it is"
+    assert (
+        explanation(InvalidArgumentError("", violations=[one]))
+        == "Error: --epochs is 0; it has to be at least 1"
+    )
+    assert explanation(InvalidArgumentError("", violations=[one, other])).splitlines() == [
+        "Error: this cannot be trained:",
+        "  --epochs is 0; it has to be at least 1",
+        "  --device: 'tpu' is no device",
+    ]
+    full = explanation(ResourceExhaustedError("the queue is full", retry_after=2.0))
+    assert full == "Error: the queue is full\nTry again in 2 s."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.00123, "1.23 ms"), (0.85, "850 ms"), (12.34, "12.3 s"), (245, "4:05"), (3723, "1:02:03")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_zero_has_no_sign() -> None:
+    assert fixed(-0.0001, 3) == "0.000"
+
+
+def test_lines_of_epochs() -> None:
+    assert epoch_line(1, 30.0, {"weight": np.array([[1.2]])}) == "epoch 1: w = 1.200, loss = 30.00000000"
+    assert epoch_line(1, 30.0, {"weight": np.ones((1, 2))}) == "epoch 1: loss = 30.00000000"
+    assert epoch_line(1, 30.0, None) == "epoch 1: loss = 30.00000000"
+
+
+def test_lines_of_predictions() -> None:
+    rows, predictions = np.array([[1.0, 2.5]]), np.array([[1.0, 2.0]])
+    assert prediction_lines("after", rows, predictions) == [
+        "prediction after training: f(1, 2.5) = (1.000, 2.000)"
+    ]
+    assert prediction_lines("after", None, None) == []
+
+
+def test_columns_are_aligned() -> None:
+    assert aligned([["a", "1"], ["bb", "22"]], indent="") == ["a    1", "bb  22"]

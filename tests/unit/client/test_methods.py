@@ -1,0 +1,23 @@
+"""The calls that the client makes are those of the contract."""
+
+from gradstream import methods
+from gradstream.v1 import system_service_pb2, training_service_pb2
+
+
+def test_every_call_of_the_contract_is_there_with_its_messages() -> None:
+    calls = {each.path: each for each in vars(methods).values() if isinstance(each, methods.Method)}
+    del calls[methods.CHECK_HEALTH.path]
+    services = [
+        *training_service_pb2.DESCRIPTOR.services_by_name.values(),
+        *system_service_pb2.DESCRIPTOR.services_by_name.values(),
+    ]
+    contract = {f"/{s.full_name}/{m.name}": m for s in services for m in s.methods}
+    assert calls.keys() == contract.keys()
+    for path, call in calls.items():
+        assert call.request.DESCRIPTOR is contract[path].input_type
+        assert call.response.DESCRIPTOR is contract[path].output_type
+
+
+def test_the_health_check_has_the_bytes_of_grpc_health() -> None:
+    assert methods.CHECK_HEALTH.request().SerializeToString() == b""
+    assert methods.CHECK_HEALTH.response.FromString(b"\x08\x01").value == 1

@@ -1,0 +1,37 @@
+"""The names that programs import: one that is renamed or missing breaks them."""
+
+import gradstream
+
+
+def test_exported_names() -> None:
+    assert set(gradstream.__all__) == {
+        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncRun", "CallCancelledError",
+        "Client", "Completed", "DeadlineExceededError", "Device", "EpochUpdate", "EpochUpdates",
+        "Event", "FailedPreconditionError", "Fault", "GradstreamError", "Health",
+        "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError", "JobFailedError",
+        "JobState", "Limits", "NotFoundError", "OutOfRangeError", "Receipt",
+        "ResourceExhaustedError", "Run", "Scaling", "ServerFaultError", "ServerInfo",
+        "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "TrainerInfo",
+        "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__",
+    }  # fmt: skip
+
+
+def test_every_exported_name_is_there() -> None:
+    for name in gradstream.__all__:
+        value = getattr(gradstream, name)
+        assert name == "__version__" or value.__name__ == name
+
+
+def test_every_error_is_exported() -> None:
+    def tree(kind: type[Exception]) -> set[str]:
+        return {kind.__name__}.union(*(tree(each) for each in kind.__subclasses__()))
+
+    assert tree(gradstream.GradstreamError) <= set(gradstream.__all__)
+
+
+def test_both_clients_offer_the_same() -> None:
+    def public(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert public(gradstream.Client) == public(gradstream.AsyncClient)
+    assert public(gradstream.Run) == public(gradstream.AsyncRun)
