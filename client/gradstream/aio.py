@@ -24,28 +24,31 @@ class AsyncRun(WatchedRun):
     """The log of a job, as it is written: `Run` for asyncio."""
 
     async def __aiter__(self) -> AsyncIterator[StateChange | Started | EpochUpdate | Completed]:
+        turn = self._reader.take_turn()
         try:
             while await self._reader.fill():
                 for update in self._reader.updates():
                     yield update
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     async def events(self) -> AsyncIterator[Event]:
         """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+        turn = self._reader.take_turn()
         try:
             while await self._reader.fill():
                 for event in self._reader.events():
                     yield event
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     async def result(self) -> Completed:
         """Wait for the end of the job and return what it gave, as `Run.result` does."""
+        turn = self._reader.take_turn()
         try:
             return await self._reader.read_to_end()
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     async def cancel(self) -> Job:
         """Ask the job to stop, and return it as it then stands."""

@@ -31,6 +31,7 @@ class Reader:
         self._position = 0
         """How many epochs of the first pending event have been given out."""
         self._end: Event | None = None
+        self._turn = 0
 
     async def fill(self) -> bool:
         """Wait until there is something to give out. False at the end of the log."""
@@ -110,8 +111,19 @@ class Reader:
         """Ask the job to stop."""
         return await self._session.call(CANCEL_JOB, CancelJobRequest(job=self.tail.job))
 
-    def leave(self) -> None:
-        """End the open call, if there is one. The job goes on; reading later attaches again."""
+    def take_turn(self) -> int:
+        """Begin to read; the turn is to be given to `leave`."""
+        self._turn += 1
+        return self._turn
+
+    def leave(self, turn: int | None = None) -> None:
+        """End the open call, if there is one. The job goes on; reading later attaches again.
+
+        With a turn: only if nobody has begun to read since. asyncio ends an abandoned iteration late, when
+        the next may already be under way.
+        """
+        if turn is not None and turn != self._turn:
+            return
         if self._stream is not None:
             self._stream.cancel()
             self._stream = None

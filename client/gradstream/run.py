@@ -63,29 +63,32 @@ class Run(WatchedRun):
     """
 
     def __iter__(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
+        turn = self._reader.take_turn()
         try:
             while finish(self._reader.fill()):
                 yield from self._reader.updates()
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     def events(self) -> Iterator[Event]:
         """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+        turn = self._reader.take_turn()
         try:
             while finish(self._reader.fill()):
                 yield from self._reader.events()
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     def result(self) -> Completed:
         """Wait for the end of the job and return what it gave. Events remain to be iterated.
 
         Raises JobFailedError or JobCancelledError when the job has ended without a result.
         """
+        turn = self._reader.take_turn()
         try:
             return finish(self._reader.read_to_end())
         finally:
-            self._reader.leave()
+            self._reader.leave(turn)
 
     def cancel(self) -> Job:
         """Ask the job to stop, and return it as it then stands."""

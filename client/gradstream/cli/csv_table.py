@@ -10,6 +10,8 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream.cli.report import counted
+
 _DELIMITERS = ",;\t"
 
 
@@ -91,9 +93,8 @@ def _columns(name: str, header: list[str], body: str, delimiter: str) -> list[ND
     ]
     for line, row in rows:
         if len(row) != len(header):
-            raise click.UsageError(
-                f"line {line} of {name} has {len(row)} cells, but the header names {len(header)}"
-            )
+            cells = counted(len(row), "cell")
+            raise click.UsageError(f"line {line} of {name} has {cells}, but the header names {len(header)}")
     return [
         _column(name, column, [(n, row[i].strip()) for n, row in rows]) for i, column in enumerate(header)
     ]

@@ -58,9 +58,11 @@ def follow(run: Run, view: View) -> None:
         with view:
             for event in run.events():
                 view.show(event)
-        run.result()
+        result = run.result()
     except KeyboardInterrupt as interrupt:
         click.echo(f"\nLeft job {run.job}, which goes on.", err=True)
         click.echo(f"  watch it again: {command_for('watch', run.job)}", err=True)
         click.echo(f"  stop it:        {command_for('cancel', run.job)}", err=True)
         raise SystemExit(INTERRUPTED) from interrupt
+    if len(run.losses) and result.final_loss > run.losses[0]:
+        click.echo("The loss has grown: try a smaller --learning-rate, or --standardize.", err=True)
