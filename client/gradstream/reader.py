@@ -32,6 +32,7 @@ class Reader:
         """How many epochs of the first pending event have been given out."""
         self._end: Event | None = None
         self._turn = 0
+        self._attached = False
 
     async def fill(self) -> bool:
         """Wait until there is something to give out. False at the end of the log."""
@@ -79,6 +80,7 @@ class Reader:
                         return False
                     raise UnavailableError("the stream ended before the job did", code="UNAVAILABLE")
                 self._session.reached()
+                self._attached = True
                 if self.tail.accept(message):
                     self._keep(message)
                     return True
@@ -87,7 +89,7 @@ class Reader:
                 await self._session.pause(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
             except GradstreamError as error:
                 self.leave()
-                await self._session.pause(backoff, error, again=bool(self.tail.job))
+                await self._session.pause(backoff, error, again=self._attached)
         return False
 
     async def read_to_end(self) -> Completed:

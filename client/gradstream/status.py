@@ -1,11 +1,14 @@
 """From a failed call, or the status on a job, to errors of ours."""
 
+import re
+
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from gradstream.errors import ERROR_OF_STATUS, Fault, GradstreamError, ServerFaultError, Violation
 
+_TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
 _DETAILS_KEY = "grpc-status-details-bin"
 
 
@@ -20,9 +23,14 @@ def error_of_call(error: grpc.RpcError) -> GradstreamError:
             except DecodeError:  # a proxy's, not ours: the code alone has to do
                 status.Clear()
     code = error.code().name
+    message = status.message or error.details() or code
     reason, _ = _error_info(status)
+    if too_large := _TOO_LARGE.search(message):
+        # The server never saw this request: gRPC refused it, in words for those who know gRPC.
+        reason, (size, most) = "MESSAGE_TOO_LARGE", map(int, too_large.groups())
+        message = f"the request has {size:,} bytes and the server takes {most:,}; send fewer rows, or float32"
     return ERROR_OF_STATUS.get(code, ServerFaultError)(
-        status.message or error.details() or code,
+        message,
         code=code,
         reason=reason,
         violations=_violations(status),

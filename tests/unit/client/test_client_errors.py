@@ -84,3 +84,11 @@ def test_the_fault_of_a_job() -> None:
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason="DIVERGED", metadata={"epoch": "7"}))
     fault = fault_of_status(status)
     assert (fault.code, fault.reason, fault.details) == ("INVALID_ARGUMENT", "DIVERGED", {"epoch": "7"})
+
+
+def test_a_request_that_is_too_large_is_explained() -> None:
+    said = "SERVER: Received message larger than max (4080 vs. 2736)"
+    error = error_of_call(failed_call(grpc.StatusCode.RESOURCE_EXHAUSTED, said))
+    assert isinstance(error, ResourceExhaustedError)
+    assert error.reason == "MESSAGE_TOO_LARGE"
+    assert "4,080 bytes and the server takes 2,736" in str(error)

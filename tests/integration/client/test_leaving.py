@@ -1,0 +1,102 @@
+"""Leaving a run ends its call: a call left running would hold one of the server's watches for ever.
+
+The server allows a single watch, so another one is granted only once the last has ended.
+"""
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from tests.proxy import cutting_proxy
+from tests.server import RunningServer, running_server
+
+from gradstream import AsyncClient, Client, EpochUpdate, ResourceExhaustedError, Run
+
+ENDLESS = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with running_server(tmp_path_factory.mktemp("narrow") / "data", "--max-watches", "1") as server:
+        yield server
+
+
+def leave_by_break(run: Run) -> None:
+    for event in run:
+        if isinstance(event, EpochUpdate):
+            break
+
+
+def leave_by_closing(run: Run) -> None:
+    run.close()
+
+
+def leave_by_error(run: Run) -> None:
+    with suppress(ZeroDivisionError), run:
+        for _ in run.events():
+            raise ZeroDivisionError
+
+
+def leave_by_forgetting(run: Run) -> None:
+    del run
+
+
+def watch_when_there_is_room(client: Client, job: str) -> Run:
+    """Watch as soon as the server has noticed that the last watch has ended."""
+    while True:
+        try:
+            return client.watch(job)
+        except ResourceExhaustedError:
+            continue
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("leave", [leave_by_break, leave_by_closing, leave_by_error, leave_by_forgetting])
+def test_leaving_ends_the_call(narrow: RunningServer, leave: Callable[[Run], None]) -> None:
+    with Client(narrow.address) as client:
+        job = client.create(trainer="autograd", epochs=ENDLESS).id
+        leave(watch_when_there_is_room(client, job))
+        gc.collect()
+        watch_when_there_is_room(client, job).close()
+        client.cancel(job)
+
+
+@pytest.mark.timeout(30)
+def test_leaving_ends_the_call_for_asyncio(narrow: RunningServer) -> None:
+    async def main() -> None:
+        async with AsyncClient(narrow.address) as client:
+            job = (await client.create(trainer="autograd", epochs=ENDLESS)).id
+            for _ in range(3):
+                while True:
+                    try:
+                        run = await client.watch(job)
+                        break
+                    except ResourceExhaustedError:
+                        await asyncio.sleep(0)
+                async for event in run:
+                    if isinstance(event, EpochUpdate):
+                        break
+            await client.cancel(job)
+
+    asyncio.run(main())
+
+
+def test_a_second_watch_is_refused_at_once(narrow: RunningServer) -> None:
+    with Client(narrow.address) as client:
+        job = client.create(trainer="autograd", epochs=ENDLESS).id
+        with watch_when_there_is_room(client, job), pytest.raises(ResourceExhaustedError) as caught:
+            client.watch(job)
+        assert caught.value.reason == "TOO_MANY_WATCHES"
+        assert caught.value.retry_after is not None
+        client.cancel(job)
+
+
+def test_attaching_again_waits_for_the_broken_watch_to_end(narrow: RunningServer) -> None:
+    limits = [2_000, 2_000, 2_000, 2_000]
+    with cutting_proxy(narrow.address, limits) as proxy, Client(proxy.address) as client:
+        run = watch_when_there_is_room(client, client.create(epochs=20_000).id)
+        epochs = [event.epoch for event in run if isinstance(event, EpochUpdate)]
+        assert epochs == list(range(1, 20_001))
+        assert proxy.cuts >= 2
