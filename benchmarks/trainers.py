@@ -107,9 +107,9 @@ def reference(name: str) -> Problem:
     return replace(problem, reduction="sum") if name == "manual" else problem
 
 
-def larger(rows: int, features: int, epochs: int) -> Problem:
+def larger(rows: int, features: int, epochs: int, seed: int = 0) -> Problem:
     """A random linear problem with noise and an intercept, float32."""
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(seed)
     x = generator.normal(size=(rows, features))
     y = x @ generator.normal(size=(features, 1)) + 3 + generator.normal(size=(rows, 1))
     return Problem(x.astype(np.float32), y.astype(np.float32), epochs, learning_rate=0.01, batch_size=rows)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVE = [sys.executable, "-c", "from gradstream_server.cli import serve; serve()", "--log-level", "warning"]
-"""`gradstream serve`, whatever is on the PATH."""
+COMMAND = str(Path(sys.executable).with_name("gradstream"))
+"""The command `gradstream` that belongs to this Python."""
 
 _STOP_S = 30
 
@@ -25,10 +25,17 @@ class RunningServer:
 @contextmanager
 def gradstream_server(*options: str) -> Iterator[RunningServer]:
     """A gradstream server with a data directory of its own, removed at the end."""
-    with tempfile.TemporaryDirectory(prefix="gradstream-bench-") as folder:
-        command = [*SERVE, "--address", "127.0.0.1:0", "--data-dir", folder, *options]
-        with running(command) as server:
-            yield server
+    with (
+        tempfile.TemporaryDirectory(prefix="gradstream-bench-") as folder,
+        running(serve_command(folder, *options)) as server,
+    ):
+        yield server
+
+
+def serve_command(data_dir: str, *options: str) -> list[str]:
+    """What starts a gradstream server."""
+    listen = ["--address", "127.0.0.1:0", "--data-dir", data_dir]
+    return [COMMAND, "serve", *listen, "--log-level", "warning", *options]
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""What Linux tells of a process in /proc."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of a process, in MiB."""
+
+    resident: float
+    """All that it holds, what it shares with others included."""
+    proportional: float
+    """The same, with what is shared divided among those who share it."""
+    own: float
+    """What would be free again if it ended."""
+
+
+def memory(process: int) -> Memory:
+    """The memory of a process as it is now."""
+    text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    mebibytes = {name: int(kibibytes) / 1024 for name, kibibytes in re.findall(r"(\w+): +(\d+) kB", text)}
+    return Memory(mebibytes["Rss"], mebibytes["Pss"], mebibytes["Private_Clean"] + mebibytes["Private_Dirty"])
+
+
+def descendants(process: int) -> Iterator[int]:
+    """The processes that a process has started, and those that they have."""
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            yield child
+            yield from descendants(child)
+
+
+def command(process: int) -> str:
+    """The command line of a process."""
+    return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+
+
+def has_loaded(process: int, library: str) -> bool:
+    """Whether a shared library with this in its name is mapped into a process."""
+    return library in Path(f"/proc/{process}/maps").read_text()
