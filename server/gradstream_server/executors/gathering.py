@@ -1,9 +1,10 @@
 """Epochs on their way out: gathered one by one, sent many at a time."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from gradstream_server.jobs.events import EpochUpdates
@@ -23,23 +24,25 @@ class Diverged(Exception):
 class EpochGathering:
     """Collects what each epoch leaves, on the device, and brings it to the host all at once."""
 
-    def __init__(self, report_every: int, epochs: int, with_parameters: bool) -> None:
+    def __init__(self, report_every: int, epochs: int) -> None:
         self._report_every = report_every
         self._epochs = epochs
-        self._with_parameters = with_parameters
         self._first = 1
+        self.last_loss = float("nan")
+        """The loss of the last epoch taken."""
         self._losses: list[Array] = []
-        self._parameters: list[Parameters] = []
+        # A call more is felt where an epoch takes five microseconds: this is the list's own method.
+        self.add_loss: Callable[[Array], None] = self._losses.append
+        """Take the loss of the next epoch."""
+        self._parameters: Parameters = {}
+        self._copies: list[Any] = []
 
-    def wants_parameters(self, epoch: int) -> bool:
-        """Whether the parameters after an epoch are to be reported."""
-        return self._with_parameters and self._reports(epoch)
-
-    def add(self, loss: Array, parameters: Parameters | None) -> None:
-        """Take the loss of the next epoch, and its parameters if they are wanted."""
-        self._losses.append(loss)
-        if parameters is not None:
-            self._parameters.append(parameters)
+    def add_parameters(self, parameters: Parameters) -> None:
+        """Take a copy of the parameters after the epoch: of every epoch, or of none."""
+        self._parameters = parameters
+        for value in parameters.values():
+            # Bytes are the cheapest copy there is of a small array.
+            self._copies.append(value.tobytes() if isinstance(value, np.ndarray) else value.clone())
 
     def take(self) -> EpochUpdates | None:
         """What has gathered since the last time; None when nothing of it is to be reported.
@@ -47,36 +50,43 @@ class EpochGathering:
         Raises:
             Diverged: a loss is not finite.
         """
-        losses = _column(self._losses).astype(np.float64)
+        losses = _losses(self._losses)
         epochs = np.arange(self._first, self._first + len(losses))
         finite = np.isfinite(losses)
         good = len(losses) if finite.all() else int(np.argmin(finite))
-        kept = (epochs[:good] - 1) % self._report_every == 0
-        kept |= epochs[:good] == self._epochs
+        kept = (epochs - 1) % self._report_every == 0
+        kept |= epochs == self._epochs
+        kept[good:] = False
         updates = None
         if kept.any():
-            snapshots = self._parameters[: int(kept.sum())]
-            names = snapshots[0] if snapshots else ()
             updates = EpochUpdates(
-                epochs=epochs[:good][kept],
-                losses=losses[:good][kept],
-                parameters={name: _column([snapshot[name] for snapshot in snapshots]) for name in names},
+                epochs=epochs[kept],
+                losses=losses[kept],
+                parameters={
+                    name: _column(value, self._copies[i :: len(self._parameters)])[kept]
+                    for i, (name, value) in enumerate(self._parameters.items())
+                },
             )
-        diverged = self._first + good
+        end = self._first + good
         self._first += len(losses)
+        if good:
+            self.last_loss = float(losses[good - 1])
         self._losses.clear()
-        self._parameters.clear()
+        self._copies.clear()
         if good < len(losses):
-            raise Diverged(diverged, updates)
+            raise Diverged(end, updates)
         return updates
 
-    def _reports(self, epoch: int) -> bool:
-        return (epoch - 1) % self._report_every == 0 or epoch == self._epochs
+
+def _losses(values: list[Array]) -> NDArray[np.float64]:
+    """Numbers, or 0-d arrays of a device, on the host."""
+    if values and not isinstance(values[0], float | np.generic):
+        return to_numpy(array_namespace(values[0]).stack(values)).astype(np.float64)
+    return np.array(values, dtype=np.float64)
 
 
-def _column(values: list[Array]) -> NDArray[Any]:
-    """Arrays of one shape, stacked on the host."""
-    first = values[0] if values else 0.0
-    if isinstance(first, float | np.generic) or is_numpy_array(first) or not values:
-        return np.array(values)
-    return to_numpy(array_namespace(first).stack(values))
+def _column(like: Array, copies: list[Any]) -> NDArray[Any]:
+    """Copies of arrays that were all like one, stacked on the host: (copies, *shape)."""
+    if isinstance(like, np.ndarray):
+        return np.frombuffer(b"".join(copies), like.dtype).reshape(len(copies), *like.shape)
+    return to_numpy(array_namespace(like).stack(copies))

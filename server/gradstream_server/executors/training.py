@@ -69,30 +69,33 @@ class Training:
         """
         yield [self._started()]
         spec, trainer = self._spec, self._trainer
-        gathering = EpochGathering(
-            spec.report_every, spec.epochs, with_parameters=spec.parameter_count <= MAX_STREAMED_NUMBERS
-        )
-        begin = leave_at = time.monotonic()
+        gathering = EpochGathering(spec.report_every, spec.epochs)
+        streams_parameters = spec.parameter_count <= MAX_STREAMED_NUMBERS
+        # Bound once: where an epoch takes five microseconds, every look-up is felt.
+        add_loss, add_parameters = gathering.add_loss, gathering.add_parameters
+        parameters, now = trainer.parameters, time.monotonic
+        begin = leave_at = now()
         try:
-            for epoch, loss in enumerate(trainer.train(), 1):
-                gathering.add(loss, trainer.parameters() if gathering.wants_parameters(epoch) else None)
-                if time.monotonic() < leave_at or epoch == spec.epochs:
+            for loss in trainer.train():
+                add_loss(loss)
+                if streams_parameters:
+                    add_parameters(parameters())
+                if now() < leave_at:
                     continue
                 if updates := gathering.take():
                     yield [updates]
                 if stop_requested():
                     yield [StateChange("CANCELLED")]
                     return
-                leave_at = time.monotonic() + GATHER_S
+                leave_at = now() + GATHER_S
             updates = gathering.take()
-            training_s = time.monotonic() - begin
-            if updates is None:
-                raise ValueError(f"trainer {spec.trainer} has yielded fewer than {spec.epochs} epochs")
-            completed = self._completed(float(updates.losses[-1]), training_s)
+            completed = self._completed(gathering.last_loss, training_s=now() - begin)
             # The last loss is of the parameters before the last update: these may be past all numbers too.
-            yield [updates, completed or diverged(spec.epochs, spec.standardize)]
-        except Diverged as end:
-            yield [*([end.updates] if end.updates else []), diverged(end.epoch, spec.standardize)]
+            end = completed or diverged(spec.epochs, spec.standardize)
+            yield [updates, end] if updates else [end]
+        except Diverged as reason:
+            end = diverged(reason.epoch, spec.standardize)
+            yield [reason.updates, end] if reason.updates else [end]
 
     def _started(self) -> Started:
         spec = self._spec
@@ -146,7 +149,7 @@ def diverged(epoch: int, standardized: bool) -> StateChange:
 
 
 def _on_host(parameters: Parameters) -> dict[str, FloatArray]:
-    return {name: to_numpy(value) for name, value in parameters.items()}
+    return {name: np.array(to_numpy(value)) for name, value in parameters.items()}
 
 
 def _digest(parameters: Mapping[str, FloatArray]) -> str:

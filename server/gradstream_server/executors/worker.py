@@ -4,6 +4,7 @@ It talks with the server over one pipe. In: `Assignment` and `Stop`. Out: `Hello
 When the pipe closes, the server is gone and the worker ends.
 """
 
+import gc
 import logging
 import platform
 import resource
@@ -38,6 +39,9 @@ def main(connection: Connection, threads: int, configure_logging: Callable[[], N
     import torch
 
     torch.set_num_threads(threads)
+    # What is loaded stays: without this each full collection looks through all of torch, and epochs that wait
+    # to be sent make for many collections.
+    gc.freeze()
     environment = Environment(
         threads,
         {

@@ -118,8 +118,9 @@ class EventLog:
         last = (await self.get(job)).last_sequence
         if after > last:
             raise SequenceBeyondLog(job, after, last)
+        # Held on to: a log that ends meanwhile leaves `_live`, but its newest events are still here.
+        live = self._live.get(job)
         while True:
-            live = self._live.get(job)
             grown = live.grown if live else None
             if records := await self._read(job, live, after):
                 yield records
@@ -153,21 +154,23 @@ class EventLog:
 
     async def _write_pending(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._pending:
-            batch, self._pending = self._pending, []
-            writes = [write for write, _ in batch]
-            try:
-                await loop.run_in_executor(self._writer, self._store.append, writes)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for it have to know
-                self._forget(error, batch)
-                continue
-            for write, stored in batch:
-                self._live[write.job.id].publish(write)
-                if write.job.ended:
-                    del self._live[write.job.id]
-                if not stored.cancelled():
-                    stored.set_result(write.job)
-        self._writing = None
+        try:
+            while self._pending:
+                batch, self._pending = self._pending, []
+                writes = [write for write, _ in batch]
+                try:
+                    await loop.run_in_executor(self._writer, self._store.append, writes)
+                except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for it have to know
+                    self._forget(error, batch)
+                    continue
+                for write, stored in batch:
+                    self._live[write.job.id].publish(write)
+                    if write.job.ended:
+                        del self._live[write.job.id]
+                    if not stored.cancelled():
+                        stored.set_result(write.job)
+        finally:
+            self._writing = None
 
     def _forget(self, error: Exception, batch: list[tuple[Write, asyncio.Future[Job]]]) -> None:
         """Nothing of a batch was stored, and so nothing that follows it can be: logs have no gaps."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 
 from gradstream_server.jobs.errors import Fault, FaultReason, QueueFull
@@ -48,7 +48,7 @@ class JobRunner:
         if ahead >= self._max_queued + free:
             raise QueueFull(self._max_queued, retry_after_s=1)
         self._reserved += 1
-        return max(0, ahead - free + 1) if free else ahead
+        return max(0, ahead - free)
 
     def release(self) -> None:
         """Give back a reserved place."""
@@ -65,22 +65,24 @@ class JobRunner:
 
     async def cancel(self, job: Job) -> Job:
         """Stop a job that lives, and return it as it then stands. Asked again it changes nothing."""
-        if running := self._running.get(job.id):
-            if job.state is JobState.QUEUED:
-                # It has left the queue and is on its way to RUNNING.
-                await anext(self._log.tail(job.id, job.last_sequence))
-            try:
-                if job.state is not JobState.CANCELLING:
-                    await self._log.append(job.id, StateChange(JobState.CANCELLING))
-                self._executor.stop(job.id)
-            except IllegalTransition:
-                # It is CANCELLING already, or its last event is on its way to the store.
-                current = self._log.find(job.id)
-                if current and current.state is not JobState.CANCELLING:
-                    await asyncio.wait([running])
-            return await self._log.get(job.id)
-        self._queue = deque(task for task in self._queue if task.job != job.id)
-        return await self._log.append(job.id, StateChange(JobState.CANCELLED))
+        running = job.id in self._running
+        if not running:
+            self._queue = deque(task for task in self._queue if task.job != job.id)
+        # Not when another has asked already, or its last event is on its way to the store.
+        with suppress(IllegalTransition):
+            asked = self._log.append(
+                job.id, StateChange(JobState.CANCELLING if running else JobState.CANCELLED)
+            )
+            if not running:
+                return await asked
+        # At once, so that a caller who does not wait for the store has cancelled the job all the same.
+        self._executor.stop(job.id)
+        if job.state is not JobState.CANCELLING:
+            async for _ in self._log.tail(job.id, job.last_sequence):
+                job = await self._log.get(job.id)
+                if job.ended or job.state is JobState.CANCELLING:
+                    break
+        return job
 
     async def drain(self, patience_s: float) -> None:
         """Start nothing more; give running jobs time to end, then fail those that have not.
@@ -98,13 +100,16 @@ class JobRunner:
             task.cancel()
         await asyncio.gather(*remaining.values(), return_exceptions=True)
         for job in remaining:
-            if self._log.find(job):
-                await self._log.append(job, stopped())
+            # One whose last event is on its way to the store has ended.
+            with suppress(IllegalTransition):
+                if self._log.find(job):
+                    await self._log.append(job, stopped())
 
     def _start_next(self) -> None:
         while self._queue and not self._paused and len(self._running) < self._executor.slots:
             task = self._queue.popleft()
-            running = asyncio.create_task(self._run(task), name=f"job {task.job}")
+            stored = self._log.append(task.job, StateChange(JobState.RUNNING))
+            running = asyncio.create_task(self._run(task, stored), name=f"job {task.job}")
             self._running[task.job] = running
             running.add_done_callback(partial(self._finished, task.job))
 
@@ -114,15 +119,20 @@ class JobRunner:
             _logger.error("a job's log could not be written", extra={"job": job}, exc_info=error)
         self._start_next()
 
-    async def _run(self, task: Task) -> None:
-        stored = self._log.append(task.job, StateChange(JobState.RUNNING))
-        async with aclosing(self._executor.run(task)) as happenings:
-            async for events in happenings:
-                # The worker does not wait for the store; but where one append has failed, none may follow.
-                if stored.done():
-                    await stored
-                stored = self._log.append(task.job, *events)
-        await stored
+    async def _run(self, task: Task, stored: "asyncio.Future[Job]") -> None:
+        try:
+            async with aclosing(self._executor.run(task)) as happenings:
+                async for events in happenings:
+                    # The worker does not wait for the store; where one append has failed, none may follow.
+                    if stored.done():
+                        await stored
+                    stored = self._log.append(task.job, *events)
+            await stored
+        except Exception:
+            _logger.exception("a job cannot go on", extra={"job": task.job})
+            message = f"the server could not keep what happened; its log tells more under job {task.job}"
+            fault = Fault(FaultReason.TRAINER_FAILED, message)
+            await self._log.append(task.job, StateChange(JobState.FAILED, message, fault=fault))
 
 
 def stopped() -> StateChange:

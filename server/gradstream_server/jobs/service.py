@@ -84,12 +84,20 @@ class JobService:
         request_id = _checked_request_id(request_id)
         spec, data = await self._resolve(request)
         body = self._codec.encode_spec(spec)
+        # What was refused leaves nothing, and that of an id used again is told before its data are kept.
+        if spec.data.inline and (existing := await self._find(request_id)):
+            return self._same(existing, body)
         try:
             ahead = self._runner.reserve()
         except QueueFull:
-            if existing := await asyncio.to_thread(self._store.find_request, request_id):
+            if existing := await self._find(request_id):
                 return self._same(existing, body)
             raise
+        # A caller who leaves now must not leave half a job behind.
+        return await asyncio.shield(self._admit(spec, data, body, request_id, ahead))
+
+    async def _admit(self, spec: Spec, data: InlineData, body: bytes, request_id: str, ahead: int) -> Job:
+        """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
         try:
             if spec.data.inline:
                 await asyncio.to_thread(self._data.put, spec.data.digest, data)
@@ -97,14 +105,16 @@ class JobService:
             job = Job(id=job_id, request_id=request_id, spec=body, create_time=datetime.now(UTC))
             job = await self._log.create(job, _queued(ahead))
         except RequestIdTaken:
-            existing = await asyncio.to_thread(self._store.find_request, request_id)
-            if existing is None:
-                raise
-            return self._same(existing, body)
+            if existing := await self._find(request_id):
+                return self._same(existing, body)
+            raise
         finally:
             self._runner.release()
         self._runner.submit(Task(job.id, spec))
         return job
+
+    async def _find(self, request_id: str) -> Job | None:
+        return await asyncio.to_thread(self._store.find_request, request_id)
 
     async def validate(self, request: SpecRequest) -> tuple[Spec, Estimate]:
         """The spec that `create` would make, and what it would take.

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gradstream_server.trainers import batches
-from gradstream_server.trainers.devices import to_numpy, to_tensor
+from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem
 
 
@@ -34,10 +34,12 @@ class AutogradTrainer:
             .requires_grad_()
             for name, shape in shapes.items()
         }
+        self._views = views(self._parameters)
+        self._read = reader(problem.device)
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
-        return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        return self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t) for features (n, d)."""
@@ -47,7 +49,7 @@ class AutogradTrainer:
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch, before its updates."""
         for epoch in batches.epochs(self._problem, self._features, self._targets, self._take):
-            yield self._epoch(epoch) / self._problem.targets.size
+            yield self._read(self._epoch(epoch) / self._problem.targets.size)
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error of the epoch (0-d)."""

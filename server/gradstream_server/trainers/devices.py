@@ -5,14 +5,14 @@ nothing that imports it depends on torch: the manual trainer runs on a machine w
 """
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream_server.trainers.problem import Array
+from gradstream_server.trainers.problem import Array, Parameters
 
 
 class UnknownDeviceError(ValueError):
@@ -67,6 +67,21 @@ def to_device(array: NDArray[np.generic], device: str) -> Array:
 def to_numpy(array: Array) -> NDArray[Any]:
     """An array of any kind, on any device, as a NumPy array."""
     return np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
+
+
+def views(tensors: Mapping[str, Any]) -> Parameters:
+    """The same numbers in the same storage, without gradients: NumPy arrays on the CPU, tensors elsewhere."""
+    detached = {name: tensor.detach() for name, tensor in tensors.items()}
+    return {name: t.numpy() if t.device.type == "cpu" else t for name, t in detached.items()}
+
+
+def reader(device: str) -> Callable[[Any], Array]:
+    """What to do with the tensor of a loss (0-d) before it is kept.
+
+    On the CPU a number is cheaper to keep; elsewhere to read it would be to wait for the device.
+    """
+    tensor = _torch().Tensor
+    return cast(Callable[[Any], Array], tensor.item if device == "cpu" else tensor.detach)
 
 
 def _torch() -> Any:

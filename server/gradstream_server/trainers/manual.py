@@ -51,12 +51,16 @@ class ManualTrainer:
         decay[features:] = 0
         self._decay = to_device(decay, problem.device) if problem.l2 else None  # (d) or (d + 1)
 
+        self._condensed = False
+
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
-        features = self._problem.features.shape[1]
-        weight = self._xp.astype(self._weight, self._targets.dtype, copy=False)
+        weight = self._weight
+        if self._condensed:
+            weight = self._xp.astype(weight, self._targets.dtype)
         if not self._problem.intercept:
             return {"weight": weight}
+        features = self._problem.features.shape[1]
         return {"weight": weight[:, :features], "bias": weight[:, features]}
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -74,6 +78,7 @@ class ManualTrainer:
             # The squared error and its gradient are the same over far fewer rows, and so is all that follows.
             features, targets = sufficient_statistics.condense(features, targets)
             self._weight = self._weight.astype(np.float64)
+            self._condensed = True
         elements = self._problem.targets.size
         for epoch in batches.epochs(self._problem, features, targets, self._take):
             yield self._epoch(epoch) / elements

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradstream_server.trainers import batches
-from gradstream_server.trainers.devices import to_numpy, to_tensor
+from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem
 
 
@@ -33,6 +33,8 @@ class ModuleTrainer:
         for name, value in problem.initial.items():
             self._model.get_parameter(name).data.copy_(to_tensor(value, "cpu"))
         self._model.to(problem.device)
+        self._views = views(dict(self._model.named_parameters()))
+        self._read = reader(problem.device)
 
         self._loss = nn.MSELoss(reduction=problem.reduction)
         groups = [{"params": [self._model.weight], "weight_decay": problem.l2}]
@@ -43,7 +45,7 @@ class ModuleTrainer:
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
-        return {name: parameter.detach().clone() for name, parameter in self._model.named_parameters()}
+        return self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t) for features (n, d)."""
@@ -53,7 +55,7 @@ class ModuleTrainer:
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch, before its updates."""
         for epoch in batches.epochs(self._problem, self._features, self._targets, self._take):
-            yield self._epoch(epoch)
+            yield self._read(self._epoch(epoch))
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the mean squared error of the epoch (0-d)."""

@@ -42,7 +42,7 @@ class Trainer(Protocol):
     """A way to obtain the gradient. Built from a `Problem`; lives in a worker."""
 
     def parameters(self) -> Parameters:
-        """The parameters as they are now, safe to keep: later updates do not change them."""
+        """The parameters as they are now: NumPy arrays on the CPU. Later updates may change these arrays."""
         ...
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -50,5 +50,5 @@ class Trainer(Protocol):
         ...
 
     def train(self) -> Iterator[Array]:
-        """Train, yielding the loss of each epoch: a number or a 0-d array on the device."""
+        """Train, yielding the loss of each epoch: a number on the CPU, a 0-d array on other devices."""
         ...

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from gradstream_server.trainers import devices
 
 NAMES = ["cuda:0", "cuda:1", "cpu"]

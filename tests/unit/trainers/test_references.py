@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from gradstream_server.trainers.problem import Problem
 from gradstream_server.trainers.registry import load
 

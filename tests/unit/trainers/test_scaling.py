@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from gradstream_server.trainers.scaling import Scaling
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
+from gradstream_server.trainers.scaling import Scaling
 
 RNG = np.random.default_rng(0)
 FEATURES = RNG.normal(size=(50, 3)) * [1, 1e4, 1e-3] + [0, 1e6, 5]

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from gradstream_server.trainers import sufficient_statistics
 from gradstream_server.trainers.manual import ManualTrainer
 from gradstream_server.trainers.problem import Problem
-from numpy.typing import NDArray
 
 
 def run(
