@@ -15,7 +15,7 @@ from gradstream_server.trainers.problem import Array, Parameters
 class Diverged(Exception):
     """The loss of an epoch is not finite. `updates` are the epochs before it, still to be reported."""
 
-    def __init__(self, epoch: int, updates: EpochUpdates | None) -> None:
+    def __init__(self, epoch: int, updates: list[EpochUpdates]) -> None:
         super().__init__(epoch)
         self.epoch = epoch
         self.updates = updates
@@ -44,8 +44,8 @@ class EpochGathering:
             # Bytes are the cheapest copy there is of a small array.
             self._copies.append(value.tobytes() if isinstance(value, np.ndarray) else value.clone())
 
-    def take(self) -> EpochUpdates | None:
-        """What has gathered since the last time; None when nothing of it is to be reported.
+    def take(self) -> list[EpochUpdates]:
+        """What has gathered since the last time, as one update; none when nothing of it is to be reported.
 
         Raises:
             Diverged: a loss is not finite.
@@ -57,16 +57,13 @@ class EpochGathering:
         kept = (epochs - 1) % self._report_every == 0
         kept |= epochs == self._epochs
         kept[good:] = False
-        updates = None
+        updates = []
         if kept.any():
-            updates = EpochUpdates(
-                epochs=epochs[kept],
-                losses=losses[kept],
-                parameters={
-                    name: _column(value, self._copies[i :: len(self._parameters)])[kept]
-                    for i, (name, value) in enumerate(self._parameters.items())
-                },
-            )
+            columns = {
+                name: _column(value, self._copies[i :: len(self._parameters)])[kept]
+                for i, (name, value) in enumerate(self._parameters.items())
+            }
+            updates = [EpochUpdates(epochs=epochs[kept], losses=losses[kept], parameters=columns)]
         end = self._first + good
         self._first += len(losses)
         if good:

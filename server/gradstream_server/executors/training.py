@@ -21,6 +21,10 @@ from gradstream_server.trainers.registry import load
 from gradstream_server.trainers.scaling import Scaling
 
 GATHER_S = 0.03
+FIRST_S = 0.002
+"""The first epochs leave as good as at once; a short training is over by then, and leaves in one message."""
+QUICK_NUMBERS = 50_000
+"""An epoch of one update over as many numbers is over in less than that."""
 MAX_STREAMED_NUMBERS = 64
 """Models of more numbers than this do not report their parameters every epoch."""
 
@@ -67,14 +71,18 @@ class Training:
         Args:
             stop_requested: asked whenever epochs leave; training then stops at the end of that epoch.
         """
-        yield [self._started()]
         spec, trainer = self._spec, self._trainer
+        gathered: list[Event] = [self._started()]
+        if not self._begins_quickly():
+            yield gathered
+            gathered = []
         gathering = EpochGathering(spec.report_every, spec.epochs)
         streams_parameters = spec.parameter_count <= MAX_STREAMED_NUMBERS
         # Bound once: where an epoch takes five microseconds, every look-up is felt.
         add_loss, add_parameters = gathering.add_loss, gathering.add_parameters
         parameters, now = trainer.parameters, time.monotonic
-        begin = leave_at = now()
+        begin = now()
+        leave_at = begin + FIRST_S
         try:
             for loss in trainer.train():
                 add_loss(loss)
@@ -82,20 +90,25 @@ class Training:
                     add_parameters(parameters())
                 if now() < leave_at:
                     continue
-                if updates := gathering.take():
-                    yield [updates]
+                if gathered := [*gathered, *gathering.take()]:
+                    yield gathered
+                    gathered = []
                 if stop_requested():
                     yield [StateChange("CANCELLED")]
                     return
                 leave_at = now() + GATHER_S
-            updates = gathering.take()
+            gathered += gathering.take()
             completed = self._completed(gathering.last_loss, training_s=now() - begin)
             # The last loss is of the parameters before the last update: these may be past all numbers too.
-            end = completed or diverged(spec.epochs, spec.standardize)
-            yield [updates, end] if updates else [end]
+            yield [*gathered, completed or diverged(spec.epochs, spec.standardize)]
         except Diverged as reason:
-            end = diverged(reason.epoch, spec.standardize)
-            yield [reason.updates, end] if reason.updates else [end]
+            yield [*gathered, *reason.updates, diverged(reason.epoch, spec.standardize)]
+
+    def _begins_quickly(self) -> bool:
+        """Whether the first epoch is over before anybody could see that training has started."""
+        data = self._spec.data
+        numbers = data.rows * (len(data.feature_names) + len(data.target_names))
+        return self._spec.batch_size == data.rows and numbers <= QUICK_NUMBERS
 
     def _started(self) -> Started:
         spec = self._spec

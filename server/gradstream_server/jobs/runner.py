@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from functools import partial
 
 from gradstream_server.jobs.errors import Fault, FaultReason, QueueFull
@@ -15,6 +16,15 @@ from gradstream_server.jobs.log import EventLog
 _logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Place:
+    """A reserved place: a free slot, or a place in the queue."""
+
+    jobs_ahead: int
+    starts: bool
+    """Whether the job starts at once."""
+
+
 class JobRunner:
     """Takes tasks in order and writes what happens into the logs of their jobs. Lives on one event loop."""
 
@@ -23,7 +33,8 @@ class JobRunner:
         self._executor = executor
         self._max_queued = max_queued
         self._queue: deque[Task] = deque()
-        self._reserved = 0
+        self._reserved_slots = 0
+        self._reserved_places = 0
         self._running: dict[str, asyncio.Task[None]] = {}
         self._paused = False
 
@@ -37,25 +48,40 @@ class JobRunner:
         """Jobs that run."""
         return len(self._running)
 
-    def reserve(self) -> int:
-        """Reserve a place in the queue, and say how many jobs are ahead of it; `release` gives it back.
+    def reserve(self) -> Place:
+        """Reserve a place for a new job; `take` uses it, `release` gives it back.
 
         Raises:
             QueueFull: as many jobs wait as may.
         """
-        ahead = len(self._queue) + self._reserved
-        free = self._executor.slots - len(self._running)
-        if ahead >= self._max_queued + free:
+        ahead = len(self._queue) + self._reserved_places
+        if ahead == 0 and self._free_slots > 0 and not self._paused:
+            self._reserved_slots += 1
+            return Place(0, starts=True)
+        if ahead >= self._max_queued:
             raise QueueFull(self._max_queued, retry_after_s=1)
-        self._reserved += 1
-        return max(0, ahead - free)
+        self._reserved_places += 1
+        return Place(ahead, starts=False)
 
-    def release(self) -> None:
+    def release(self, place: Place) -> None:
         """Give back a reserved place."""
-        self._reserved -= 1
+        if place.starts:
+            self._reserved_slots -= 1
+            self._start_next()
+        else:
+            self._reserved_places -= 1
+
+    def take(self, place: Place, task: Task) -> None:
+        """Run a task in its reserved slot, its job being RUNNING; or queue it, its job being QUEUED."""
+        if place.starts:
+            self._reserved_slots -= 1
+            self._start(task)
+        else:
+            self._reserved_places -= 1
+            self.submit(task)
 
     def submit(self, task: Task) -> None:
-        """Queue a task whose job is QUEUED."""
+        """Queue a task whose job is QUEUED, whether or not there is room."""
         self._queue.append(task)
         self._start_next()
 
@@ -68,15 +94,16 @@ class JobRunner:
         running = job.id in self._running
         if not running:
             self._queue = deque(task for task in self._queue if task.job != job.id)
+        asked = None
         # Not when another has asked already, or its last event is on its way to the store.
         with suppress(IllegalTransition):
-            asked = self._log.append(
-                job.id, StateChange(JobState.CANCELLING if running else JobState.CANCELLED)
-            )
-            if not running:
-                return await asked
-        # At once, so that a caller who does not wait for the store has cancelled the job all the same.
-        self._executor.stop(job.id)
+            state = JobState.CANCELLING if running else JobState.CANCELLED
+            asked = self._log.append(job.id, StateChange(state))
+        if running:
+            # At once: who does not wait for the store has cancelled the job all the same.
+            self._executor.stop(job.id)
+        if asked:
+            return await asked
         if job.state is not JobState.CANCELLING:
             async for _ in self._log.tail(job.id, job.last_sequence):
                 job = await self._log.get(job.id)
@@ -106,12 +133,18 @@ class JobRunner:
                     await self._log.append(job, stopped())
 
     def _start_next(self) -> None:
-        while self._queue and not self._paused and len(self._running) < self._executor.slots:
+        while self._queue and not self._paused and self._free_slots > 0:
             task = self._queue.popleft()
-            stored = self._log.append(task.job, StateChange(JobState.RUNNING))
-            running = asyncio.create_task(self._run(task, stored), name=f"job {task.job}")
-            self._running[task.job] = running
-            running.add_done_callback(partial(self._finished, task.job))
+            self._start(task, self._log.append(task.job, StateChange(JobState.RUNNING)))
+
+    @property
+    def _free_slots(self) -> int:
+        return self._executor.slots - len(self._running) - self._reserved_slots
+
+    def _start(self, task: Task, stored: "asyncio.Future[Job] | None" = None) -> None:
+        running = asyncio.create_task(self._run(task, stored), name=f"job {task.job}")
+        self._running[task.job] = running
+        running.add_done_callback(partial(self._finished, task.job))
 
     def _finished(self, job: str, done: asyncio.Task[None]) -> None:
         del self._running[job]
@@ -119,15 +152,16 @@ class JobRunner:
             _logger.error("a job's log could not be written", extra={"job": job}, exc_info=error)
         self._start_next()
 
-    async def _run(self, task: Task, stored: "asyncio.Future[Job]") -> None:
+    async def _run(self, task: Task, stored: "asyncio.Future[Job] | None") -> None:
         try:
             async with aclosing(self._executor.run(task)) as happenings:
                 async for events in happenings:
                     # The worker does not wait for the store; where one append has failed, none may follow.
-                    if stored.done():
+                    if stored and stored.done():
                         await stored
                     stored = self._log.append(task.job, *events)
-            await stored
+            if stored:
+                await stored
         except Exception:
             _logger.exception("a job cannot go on", extra={"job": task.job})
             message = f"the server could not keep what happened; its log tells more under job {task.job}"

@@ -23,7 +23,7 @@ from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.resolve import resolve
-from gradstream_server.jobs.runner import JobRunner, stopped
+from gradstream_server.jobs.runner import JobRunner, Place, stopped
 from gradstream_server.jobs.spec import InlineData, Spec, SpecRequest
 from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken
 from gradstream_server.trainers.registry import TRAINERS
@@ -88,29 +88,29 @@ class JobService:
         if spec.data.inline and (existing := await self._find(request_id)):
             return self._same(existing, body)
         try:
-            ahead = self._runner.reserve()
+            place = self._runner.reserve()
         except QueueFull:
             if existing := await self._find(request_id):
                 return self._same(existing, body)
             raise
         # A caller who leaves now must not leave half a job behind.
-        return await asyncio.shield(self._admit(spec, data, body, request_id, ahead))
+        return await asyncio.shield(self._admit(spec, data, body, request_id, place))
 
-    async def _admit(self, spec: Spec, data: InlineData, body: bytes, request_id: str, ahead: int) -> Job:
+    async def _admit(self, spec: Spec, data: InlineData, body: bytes, request_id: str, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
         try:
             if spec.data.inline:
                 await asyncio.to_thread(self._data.put, spec.data.digest, data)
             job_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
             job = Job(id=job_id, request_id=request_id, spec=body, create_time=datetime.now(UTC))
-            job = await self._log.create(job, _queued(ahead))
-        except RequestIdTaken:
-            if existing := await self._find(request_id):
+            first = [_queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
+            job = await self._log.create(job, *first)
+        except BaseException as error:
+            self._runner.release(place)
+            if isinstance(error, RequestIdTaken) and (existing := await self._find(request_id)):
                 return self._same(existing, body)
             raise
-        finally:
-            self._runner.release()
-        self._runner.submit(Task(job.id, spec))
+        self._runner.take(place, Task(job.id, spec))
         return job
 
     async def _find(self, request_id: str) -> Job | None:
