@@ -5,17 +5,17 @@ import threading
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Collection, Sequence
 
-from gradstream_server.executors.training import Environment, Training
-from gradstream_server.jobs import reference
+import numpy as np
+
 from gradstream_server.jobs.codec import EventRecord
-from gradstream_server.jobs.events import Event
+from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Receipt, Started, StateChange
 from gradstream_server.jobs.executor import Device, Task
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.store import JobStore, Write
 
 
 class InProcessExecutor:
-    """Trains reference experiments. Each task waits after its first event until the test lets it go."""
+    """Tells of epochs, one an event. Each task waits after its first event until the test lets it go."""
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
@@ -24,6 +24,7 @@ class InProcessExecutor:
         self.most_at_once = 0
         self._running = 0
         self._began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.stopped: list[str] = []
 
@@ -36,12 +37,17 @@ class InProcessExecutor:
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)
         try:
-            training = Training(task.spec, reference.DATA, Environment(1, {}))
-            for events in training.run(lambda: task.job in self.stopped):
-                yield events
-                await self._may_go_on[task.job].wait()
+            yield [Started(rows=4, features=1, targets=1, parameters={})]
+            await self._may_go_on[task.job].wait()
+            for epoch in range(1, task.spec.epochs):
+                yield [_epochs(epoch)]
+                if task.job in self.stopped:
+                    yield [StateChange("CANCELLED")]
+                    return
+            yield [_epochs(task.spec.epochs), _completed(task.spec.epochs)]
         finally:
             self._running -= 1
+            self._ended[task.job].set()
 
     def stop(self, job: str) -> None:
         self.stopped.append(job)
@@ -56,6 +62,40 @@ class InProcessExecutor:
         """Wait until a job has begun."""
         await self._began[job].wait()
 
+    async def has_ended(self, job: str) -> None:
+        """Wait until a job has told its last event."""
+        await self._ended[job].wait()
+
+
+def _epochs(epoch: int) -> EpochUpdates:
+    return EpochUpdates(np.array([epoch]), np.array([1 / epoch]), {})
+
+
+def _completed(epochs: int) -> Completed:
+    return Completed(epochs, 1 / epochs, {}, Receipt("", "", "cpu", 1, {}), training_s=0.0)
+
+
+class _Gate:
+    """Where threads wait while it is held."""
+
+    def __init__(self) -> None:
+        self.came = threading.Semaphore(0)
+        self._changed = threading.Condition()
+        self._held = False
+        self._permits = 0
+
+    def set(self, held: bool, permits: int = 0) -> None:
+        with self._changed:
+            self._held, self._permits = held, permits
+            self._changed.notify_all()
+
+    def go_through(self) -> None:
+        with self._changed:
+            if self._held:
+                self.came.release()
+                self._changed.wait_for(lambda: self._permits > 0 or not self._held)
+                self._permits -= 1
+
 
 class HeldStore:
     """A real store whose writes a test can hold up, or let fail."""
@@ -66,36 +106,37 @@ class HeldStore:
         """What the next writes raise, one each."""
         self.appends: list[Sequence[Write]] = []
         """The writes of each transaction."""
-        self._open = threading.Event()
-        self._open.set()
-        self._came = threading.Semaphore(0)
+        self._gates = {"create": _Gate(), "append": _Gate()}
 
-    def hold(self) -> None:
-        """Let writes wait from now on."""
-        self._open.clear()
-        self._came = threading.Semaphore(0)
+    def hold(self, *kinds: str) -> None:
+        """Let writes of these kinds, or of all, wait from now on."""
+        for kind in kinds or self._gates:
+            self._gates[kind].set(held=True)
 
-    def release(self) -> None:
+    def release(self, *kinds: str) -> None:
         """Let the writes that wait, and those to come, go on."""
-        self._open.set()
+        for kind in kinds or self._gates:
+            self._gates[kind].set(held=False)
 
-    async def write_waits(self) -> None:
-        """Wait until a write waits."""
-        await asyncio.to_thread(self._came.acquire)
+    def let_one_pass(self, kind: str) -> None:
+        """Let one write go on, and hold those that follow."""
+        self._gates[kind].set(held=True, permits=1)
+
+    async def waits(self, kind: str) -> None:
+        """Wait until a write of a kind waits."""
+        await asyncio.to_thread(self._gates[kind].came.acquire)
 
     def create(self, write: Write) -> None:
-        self._pass()
+        self._pass("create")
         self.store.create(write)
 
     def append(self, writes: Sequence[Write]) -> None:
-        self._pass()
+        self._pass("append")
         self.store.append(writes)
         self.appends.append(writes)
 
-    def _pass(self) -> None:
-        if not self._open.is_set():
-            self._came.release()
-            self._open.wait()
+    def _pass(self, kind: str) -> None:
+        self._gates[kind].go_through()
         if self.failures:
             raise self.failures.popleft()
 

@@ -77,7 +77,7 @@ async def test_events_are_stored_before_they_are_told(store: HeldStore) -> None:
         store.hold()
         stored = log.append(job.id, epoch(1))
         told = asyncio.ensure_future(anext(reader))
-        await store.write_waits()
+        await store.waits("append")
         assert not told.done()
         assert not stored.done()
         assert (await log.get(job.id)).epochs_done == 0
@@ -94,7 +94,7 @@ async def test_appends_that_come_while_the_store_writes_share_a_transaction(stor
         store.appends.clear()
         store.hold()
         first = log.append(jobs[0].id, epoch(1))
-        await store.write_waits()
+        await store.waits("append")
         others = [log.append(job.id, epoch(number)) for number in (2, 3) for job in jobs]
         store.release()
         await asyncio.gather(first, *others)
@@ -127,7 +127,7 @@ async def test_a_failed_write_leaves_no_gap_and_frees_who_waits(store: HeldStore
         store.hold()
         store.failures.append(OSError("disk full"))
         failed = [log.append(job.id, epoch(1))]
-        await store.write_waits()
+        await store.waits("append")
         failed += [log.append(job.id, epoch(2)), log.append(job.id, epoch(3))]
         unharmed = log.append(other.id, epoch(1))
         store.release()
@@ -168,7 +168,7 @@ async def test_a_cursor_beyond_the_log_or_an_unknown_job_is_refused(store: HeldS
     """A client with a wrong cursor would wait for ever."""
     async with log_of(store) as log:
         job = await running_job(log)
-        with pytest.raises(SequenceBeyondLog, match="is 3.*watch after 2 or less"):
+        with pytest.raises(SequenceBeyondLog, match=r"is 3.*watch after 2 or less"):
             await read(log, job.id, 3)
         with pytest.raises(JobNotFound, match="no job 'nope'"):
             await read(log, "nope")
@@ -183,7 +183,7 @@ async def test_closing_waits_for_the_writes(store: HeldStore) -> None:
         job = await running_job(log)
         store.hold()
         appends = [log.append(job.id, epoch(1))]
-        await store.write_waits()
+        await store.waits("append")
         appends.append(log.append(job.id, FAILED))
         closing = asyncio.create_task(log.close())
         store.release()

@@ -1,0 +1,134 @@
+"""Creating: a request makes one job however often it comes, and a job that is accepted is never lost."""
+
+import asyncio
+import sqlite3
+import uuid
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.domain import table
+from tests.unit.jobs.in_process import HeldStore
+from tests.unit.jobs.serving import serving
+
+from gradstream_server.jobs.errors import FaultReason, InvalidRequest, QueueFull, RequestIdReused
+from gradstream_server.jobs.job import JobState
+from gradstream_server.jobs.spec import SpecRequest
+from gradstream_server.stores.sql import SqlJobStore
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+async def test_a_request_that_comes_again_is_the_same_job(store: HeldStore) -> None:
+    """A client that repeats a request after a broken connection would pay for two trainings."""
+    async with serving(store) as its:
+        request_id = new_id()
+        job = await its.create(request_id)
+        assert (await its.create(request_id)).id == job.id
+        assert (await its.create(request_id.upper())).id == job.id
+        await its.end(job)
+        again = await its.create(request_id)
+        assert (again.id, again.state) == (job.id, JobState.SUCCEEDED)
+        assert its.executor.begun == [job.id]
+
+
+async def test_two_at_once_are_one_job(store: HeldStore) -> None:
+    """A client that hedges its requests would start two jobs."""
+    async with serving(store, slots=4) as its:
+        request_id = new_id()
+        jobs = await asyncio.gather(*(its.create(request_id, data=table()) for _ in range(4)))
+        assert len({job.id for job in jobs}) == 1
+        assert len(store.page([], None, 100)[0]) == 1
+        assert its.service.load == (4, 1, 0)
+
+
+async def test_a_request_that_comes_again_while_the_queue_is_full(store: HeldStore) -> None:
+    """A client whose job was accepted would be told that it was not."""
+    async with serving(store, max_queued=1) as its:
+        request_id = new_id()
+        await its.running()
+        job = await its.create(request_id)
+        assert (await its.create(request_id)).id == job.id
+        with pytest.raises(RequestIdReused):
+            await its.create(request_id, epochs=3)
+        with pytest.raises(QueueFull):
+            await its.create(new_id())
+
+
+async def test_an_id_used_again_for_another_spec_is_refused(store: HeldStore) -> None:
+    """A user would get the result of another training than the one asked for."""
+    async with serving(store) as its:
+        request_id = new_id()
+        job = await its.create(request_id, data=table())
+        kept = set(its.data.kept)
+        with pytest.raises(RequestIdReused, match=f"{request_id} has started job {job.id}"):
+            await its.create(request_id, data=table(), seed=1)
+        with pytest.raises(RequestIdReused):
+            await its.create(request_id, data=table(rows=7))
+        assert its.data.kept == kept
+        assert len(store.page([], None, 100)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "request_id", ["7", "x" * 36, str(uuid.uuid1()), "00000000-0000-0000-0000-000000000000"]
+)
+async def test_an_id_that_is_no_uuid4_is_refused(store: HeldStore, request_id: str) -> None:
+    """Two users who count their requests would get each other's jobs."""
+    async with serving(store) as its:
+        with pytest.raises(InvalidRequest) as raised:
+            await its.create(request_id)
+        assert [violation.field for violation in raised.value.violations] == ["request_id"]
+
+
+async def test_a_caller_who_leaves_does_not_leave_half_a_job(store: HeldStore) -> None:
+    """A user would find a job that is QUEUED for ever, and get it back for each repeated request."""
+    async with serving(store) as its:
+        request_id = new_id()
+        store.hold()
+        caller = asyncio.create_task(its.create(request_id))
+        await store.waits("create")
+        caller.cancel()
+        store.release()
+        job = await its.create(request_id)
+        assert await its.end(job) == ["SUCCEEDED"]
+        assert caller.cancelled()
+
+
+async def test_checking_a_spec_keeps_nothing(store: HeldStore) -> None:
+    """A user who only asks would start a job or leave data behind."""
+    async with serving(store) as its:
+        job = await its.create(data=table())
+        kept = set(its.data.kept)
+        spec, estimate = await its.service.validate(SpecRequest("autograd", data=table(rows=50)))
+        assert (spec.data.rows, spec.device) == (50, "cpu")
+        assert estimate.memory_bytes > 50 * 3 * 8
+        assert estimate.duration_s > 0
+        assert its.data.kept == kept
+        assert [found.id for found in store.page([], None, 100)[0]] == [job.id]
+
+
+async def test_the_next_server_goes_on_with_what_waits_and_fails_what_ran(
+    store: HeldStore, tmp_path: Path
+) -> None:
+    """After a crash, jobs that were accepted would never run, and others be RUNNING for ever."""
+    async with serving(store) as its:
+        running, first, second = await its.running(), await its.create(), await its.create()
+        with (
+            closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as dying,
+            closing(sqlite3.connect(tmp_path / "crashed.sqlite")) as crashed,
+        ):
+            dying.backup(crashed)
+
+    left = SqlJobStore.open_sqlite(tmp_path / "crashed.sqlite")
+    assert [job.state for job in left.unfinished()] == ["RUNNING", "QUEUED", "QUEUED"]
+    async with serving(HeldStore(left)) as its:
+        await its.service.recover()
+        lost = await its.service.get(running.id)
+        assert lost.fault
+        assert lost.fault.reason is FaultReason.SERVER_STOPPED
+        assert await its.end(first, second) == ["SUCCEEDED", "SUCCEEDED"]
+        assert its.executor.begun == [first.id, second.id]
+        assert (await its.service.get(running.id)) == lost
+    left.close()
