@@ -8,6 +8,7 @@ import contextlib
 import logging
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -51,7 +52,10 @@ class LocalExecutor:
         self._locate = locate
         self._stop_grace_s = stop_grace_s
         self._configure_logging = configure_logging
-        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._idle: deque[_Worker] = deque()
+        self._waiting: dict[str, asyncio.Future[_Worker | None]] = {}
+        self._stopped: set[str] = set()
+        """Jobs that were stopped while they waited for a worker."""
         self._workers: set[_Worker] = set()
         self._busy: dict[str, _Worker] = {}
         self._starting: set[asyncio.Task[None]] = set()
@@ -71,7 +75,10 @@ class LocalExecutor:
         return await asyncio.shield(self._devices)
 
     async def run(self, task: Task) -> AsyncGenerator[Sequence[Event], None]:
-        worker = await self._free_worker()
+        worker = await self._free_worker(task.job)
+        if worker is None:
+            yield [StateChange("CANCELLED")]
+            return
         worker.job = task.job
         self._busy[task.job] = worker
         data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
@@ -88,10 +95,15 @@ class LocalExecutor:
                 yield events
         finally:
             if not ended:
-                self._release(worker, task)
+                # It still trains: it is of no use to another task, and another takes its place.
+                self._release(worker, task, reusable=False)
                 worker.process.kill()
 
     def stop(self, job: str) -> None:
+        if waiting := self._waiting.get(job):
+            self._stopped.add(job)
+            if not waiting.done():
+                waiting.set_result(None)
         if (worker := self._busy.get(job)) and not worker.stopping:
             worker.stopping = True
             worker.send(Stop(job))
@@ -107,21 +119,42 @@ class LocalExecutor:
             worker.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
-    async def _free_worker(self) -> "_Worker":
+    async def _free_worker(self, job: str) -> "_Worker | None":
+        """A worker for a job; None when the job is stopped before there is one."""
         while True:
-            worker = await self._idle.get()
+            if self._idle:
+                worker: _Worker | None = self._idle.popleft()
+            else:
+                self._waiting[job] = asyncio.get_running_loop().create_future()
+                try:
+                    worker = await self._waiting[job]
+                finally:
+                    del self._waiting[job]
+            if job in self._stopped:
+                self._stopped.remove(job)
+                if worker:
+                    self._offer(worker)
+                return None
             if worker in self._workers:
                 return worker
 
-    def _release(self, worker: "_Worker", task: Task) -> None:
+    def _offer(self, worker: "_Worker") -> None:
+        """Give a worker that is free to who waits longest, or keep it for who comes next."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(worker)
+                return
+        self._idle.append(worker)
+
+    def _release(self, worker: "_Worker", task: Task, reusable: bool = True) -> None:
         del self._busy[task.job]
         worker.job = None
         worker.stopping = False
         if worker.kill_timer:
             worker.kill_timer.cancel()
             worker.kill_timer = None
-        if worker in self._workers:
-            self._idle.put_nowait(worker)
+        if reusable and worker in self._workers:
+            self._offer(worker)
 
     def _spawn(self, delay_s: float = 0) -> None:
         starting = asyncio.create_task(self._start_worker(delay_s))
@@ -160,7 +193,7 @@ class LocalExecutor:
             worker.ready = True
             if not self._devices.done():
                 self._devices.set_result(message.devices)
-            self._idle.put_nowait(worker)
+            self._offer(worker)
         else:
             worker.inbox.put_nowait(message)
 

@@ -1,6 +1,7 @@
 """What callers can do with jobs: the use cases, free of transport."""
 
 import asyncio
+import base64
 import logging
 import secrets
 import uuid
@@ -30,8 +31,7 @@ from gradstream_server.trainers.registry import TRAINERS
 
 _logger = logging.getLogger(__name__)
 
-_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # without l, o, 0, 1: ids are read aloud and typed
-_ID_LENGTH = 16
+_ID_BYTES = 10  # 16 letters and digits in base 32
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
 _LARGE_REQUEST = 50_000
 
@@ -101,7 +101,7 @@ class JobService:
         try:
             if spec.data.inline:
                 await asyncio.to_thread(self._data.put, spec.data.digest, data)
-            job_id = "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
+            job_id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
             job = Job(id=job_id, request_id=request_id, spec=body, create_time=datetime.now(UTC))
             first = [_queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
             job = await self._log.create(job, *first)
