@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     Row,
@@ -48,7 +49,7 @@ class SqlJobStore:
     @classmethod
     def open_sqlite(cls, path: Path) -> "SqlJobStore":
         """The store in a SQLite file, made or migrated as needed."""
-        engine = create_engine(f"sqlite:///{path}")
+        engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure_sqlite)
         migrate(engine)
         return cls(engine)
