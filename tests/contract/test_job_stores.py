@@ -1,0 +1,185 @@
+"""What every store of jobs has to do. A further one costs a function here, and a line in STORES."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+from tests.domain import new_job
+
+from gradstream_server.jobs.codec import EventRecord
+from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.jobs.store import JobStore, RequestIdTaken, Write
+from gradstream_server.stores.sql import SqlJobStore
+
+
+class ClosableStore(JobStore, Protocol):
+    def close(self) -> None: ...
+
+
+def sqlite(folder: Path) -> ClosableStore:
+    """SQLite in a folder."""
+    return SqlJobStore.open_sqlite(folder / "jobs.sqlite")
+
+
+STORES: list[Callable[[Path], ClosableStore]] = [sqlite]
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+@pytest.fixture(params=STORES)
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], ClosableStore]]:
+    """Opens the same store, as often as it is called."""
+    opened: list[ClosableStore] = []
+
+    def open_it() -> ClosableStore:
+        opened.append(request.param(tmp_path))
+        return opened[-1]
+
+    yield open_it
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[[], ClosableStore]) -> ClosableStore:
+    return open_store()
+
+
+def queued() -> Job:
+    return replace(new_job(), state=JobState.QUEUED, last_sequence=1)
+
+
+def create(store: JobStore, job: Job | None = None) -> Job:
+    job = job or queued()
+    store.create(Write(job, [EventRecord(1, b"queued")]))
+    return job
+
+
+def more(job: Job, *bodies: bytes, state: JobState = JobState.RUNNING) -> Write:
+    """The next entries of a job's log."""
+    first = job.last_sequence + 1
+    records = [EventRecord(first + i, body) for i, body in enumerate(bodies)]
+    return Write(replace(job, state=state, last_sequence=job.last_sequence + len(bodies)), records)
+
+
+def test_a_job_comes_back_as_it_was(open_store: Callable[[], ClosableStore]) -> None:
+    """After a restart a user would find another job than before."""
+    store = open_store()
+    job = create(store)
+    fault = Fault(FaultReason.DIVERGED, 'loss "∞"', {"epoch": "7"})
+    ended = replace(
+        job,
+        state=JobState.FAILED,
+        start_time=NOW,
+        end_time=NOW + timedelta(microseconds=1),
+        attempt=2,
+        last_sequence=3,
+        epochs_done=10_000_000,
+        last_loss=5e-324,
+        fault=fault,
+    )
+    records = [EventRecord(2, b"\0" * 100_000), EventRecord(3, b"")]
+    store.append([Write(ended, records)])
+    store.close()
+    again = open_store()
+    assert again.get(job.id) == again.find_request(job.request_id) == ended
+    assert again.events(job.id, 0, 10**9) == [EventRecord(1, b"queued"), *records]
+
+
+@pytest.mark.parametrize("name", ["get", "find_request"])
+def test_what_is_not_there_is_none(store: ClosableStore, name: str) -> None:
+    """A user who mistypes an id would get a fault of the server."""
+    for key in ("nope", "", "x" * 10_000, "\0", "'; DROP TABLE jobs; --", "🙂"):
+        assert getattr(store, name)(key) is None
+    assert store.events("nope", 0, 10) == []
+
+
+def test_a_request_id_makes_one_job(store: ClosableStore) -> None:
+    """A request that is repeated would train twice."""
+    job = create(store)
+    with pytest.raises(RequestIdTaken):
+        create(store, replace(queued(), request_id=job.request_id))
+    assert [found.id for found in store.page([], None, 10)[0]] == [job.id]
+
+
+def test_writes_are_all_or_nothing(store: ClosableStore) -> None:
+    """A failed write would leave a job at an event that its log lacks."""
+    jobs = [create(store) for _ in range(3)]
+    broken = Write(replace(jobs[1], last_sequence=2), [EventRecord(1, b"a second event 1")])
+    with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
+        store.append([more(jobs[0], b"a"), broken, more(jobs[2], b"c")])
+    for job in jobs:
+        assert store.get(job.id) == job
+        assert store.events(job.id, 0, 1000) == [EventRecord(1, b"queued")]
+    with pytest.raises(Exception):  # noqa: B017, PT011
+        store.create(Write(new := queued(), [EventRecord(1, b"a"), EventRecord(1, b"b")]))
+    assert store.get(new.id) is None
+
+
+def test_several_writes_of_a_job_in_one_go(store: ClosableStore) -> None:
+    """Under load a job would fall behind its own log."""
+    job, other = create(store), create(store)
+    first = more(job, b"running", b"2")
+    second = more(first.job, b"done", state=JobState.SUCCEEDED)
+    store.append([first, more(other, b"x"), second])
+    assert store.get(job.id) == second.job
+    assert [record.sequence for record in store.events(job.id, 0, 1000)] == [1, 2, 3, 4]
+
+
+def test_events_come_in_order_and_in_pages(store: ClosableStore) -> None:
+    """A watcher would see events out of order, miss some, or cost the server all its memory."""
+    job, other = create(store), create(store)
+    write = more(job, *(bytes([i % 256]) * 100 for i in range(1000)))
+    store.append([more(other, b"of another job"), write])
+    read: list[EventRecord] = []
+    while page := store.events(job.id, read[-1].sequence if read else 0, 5000):
+        assert len(page) == 1 or sum(len(record.body) for record in page) <= 5000
+        read += page
+    assert read == [EventRecord(1, b"queued"), *write.events]
+    assert store.events(job.id, 500, 1) == [write.events[499]]
+    assert store.events(job.id, 1001, 10**9) == []
+
+
+def test_pages_are_newest_first_and_stand_still_while_jobs_are_added(store: ClosableStore) -> None:
+    """A user who pages through jobs would see one twice, or miss one, because others start jobs meanwhile."""
+    jobs = [create(store) for _ in range(25)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page, cursor = store.page([], cursor, 4)
+        seen += [job.id for job in page]
+        if cursor is None:
+            break
+        assert len(page) == 4
+        create(store)
+    assert seen == [job.id for job in reversed(jobs)]
+
+
+def test_pages_of_some_states(store: ClosableStore) -> None:
+    """A user who asks for running jobs would page through all there ever were."""
+    jobs = [create(store) for _ in range(12)]
+    for job in jobs[::3]:
+        store.append([more(job, b"x", state=JobState.RUNNING)])
+    for job in jobs[1::3]:
+        store.append([more(job, b"x", state=JobState.CANCELLED)])
+    first, cursor = store.page([JobState.RUNNING], None, 3)
+    rest, end = store.page([JobState.RUNNING], cursor, 3)
+    assert [job.id for job in first + rest] == [job.id for job in reversed(jobs[::3])]
+    assert end is None
+    assert len(store.page([JobState.RUNNING, JobState.CANCELLED], None, 100)[0]) == 8
+    assert store.page([JobState.FAILED], None, 100) == ([], None)
+    assert store.page([], None, 12)[1] is None
+
+
+def test_unfinished_jobs_are_oldest_first(store: ClosableStore) -> None:
+    """After a restart the job that waits longest would come last."""
+    jobs = [create(store) for _ in range(len(JobState))]
+    for job, state in zip(jobs, JobState, strict=True):
+        if state is not JobState.QUEUED:
+            store.append([more(job, b"x", state=state)])
+    live = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+    expected = [job.id for job, state in zip(jobs, JobState, strict=True) if state in live]
+    assert [job.id for job in store.unfinished()] == expected

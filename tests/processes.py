@@ -1,0 +1,57 @@
+"""The processes of this machine, as far as tests ask for them."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+_PATIENCE_S = 20
+
+
+def parent(pid: int) -> int:
+    """The parent of a process.
+
+    Raises:
+        FileNotFoundError: there is no such process.
+    """
+    # After the name, which is in brackets and may hold anything: state, parent.
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def descendants(pid: int) -> set[int]:
+    """The children of a process, their children, and so on."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(entry.name)] = parent(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    found: set[int] = set()
+    while more := {child for child, of in parents.items() if of in found | {pid}} - found:
+        found |= more
+    return found
+
+
+def maps(pid: int, library: str) -> bool:
+    """Whether a process has a shared library loaded."""
+    return library in Path(f"/proc/{pid}/maps").read_text()
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Ask until it is so: for what tells nobody when it happens."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {_PATIENCE_S} s: {what}"
+        time.sleep(0.01)
+
+
+def wait_for_end(pids: set[int]) -> None:
+    """Wait until none of these processes is there any more."""
+    wait_until(lambda: not any(map(alive, pids)), f"the end of processes {pids}")
