@@ -5,7 +5,7 @@
 The bare loop is `for loss in trainer.train()` in this process, without a server. Through the server, the
 epochs are trained in one process, stored by a second and received here, by a client that either waits for the
 result or goes through the events as they come. That every epoch has arrived, and in order, is checked. Runs
-alternate; the table has medians, the ratio is to the bare loop.
+alternate; the table has medians, the ratio is to the bare loop. A busy machine is reported.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 import trainers
 from harness.servers import gradstream_server
-from harness.timing import interleaved
+from harness.timing import BareLoop, interleaved
 
 from gradstream import Client, EpochUpdates
 
@@ -68,9 +68,10 @@ def main() -> None:
     with gradstream_server() as server, Client(server.address) as client:
         client.server_info()  # returns when the first worker is ready
         for trainer, epochs in EPOCHS.items():
+            loop = BareLoop(bare_loop(trainer, epochs))
             bare, result, events = interleaved(
                 [
-                    bare_loop(trainer, epochs),
+                    loop,
                     waiting_for_result(client, trainer, epochs),
                     watching_events(client, trainer, epochs),
                 ],
@@ -78,7 +79,7 @@ def main() -> None:
             )
             print(
                 f"{trainer:9} {epochs:>8} {bare:>9.3f} s {result:>9.3f} s {result / bare:>11.3f}"
-                f" {events:>9.3f} s {events / bare:>11.3f} {TARGETS[trainer]:>8}"
+                f" {events:>9.3f} s {events / bare:>11.3f} {TARGETS[trainer]:>8} {loop.verdict}"
             )
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import trainers
 from harness.servers import gradstream_server
-from harness.timing import interleaved
+from harness.timing import BareLoop, interleaved
 
 from gradstream import Client
 from gradstream_server.trainers.problem import Problem
@@ -60,12 +60,15 @@ def main() -> None:
             for problem in next(tables):
                 bare(problem)
 
-        figures = interleaved([bare_fits, one_after_another, at_a_time], ROUNDS)
+        loop = BareLoop(bare_fits)
+        figures = interleaved([loop, one_after_another, at_a_time], ROUNDS)
     print(f"{fits} fits of 1000 x 8, {EPOCHS} epochs   seconds   a fit   jobs/s   ratio")
     names = ("bare, one process", "one after another", f"{AT_A_TIME} at a time, {workers} workers")
     for name, figure in zip(names, figures, strict=True):
         each = figure / fits * 1e3
         print(f"{name:35} {figure:>6.2f} {each:>7.2f} ms {fits / figure:>6.0f} {figure / figures[0]:>7.2f}")
+    if loop.verdict:
+        print(loop.verdict)
 
 
 if __name__ == "__main__":
