@@ -154,6 +154,8 @@ def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:
         limits=Limits(
             limits.max_epochs,
             limits.max_data_bytes,
+            limits.max_predict_bytes,
+            limits.max_parameters,
             limits.max_message_bytes,
             limits.max_queued_jobs,
             limits.max_watches,

@@ -38,6 +38,8 @@ class Limits:
 
     max_epochs: int
     max_data_bytes: int
+    max_predict_bytes: int
+    max_parameters: int
     max_message_bytes: int
     max_queued_jobs: int
     max_watches: int

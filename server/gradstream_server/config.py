@@ -46,6 +46,7 @@ class ServerConfig:
     max_data_bytes: int = _setting(
         _LIMITS.max_data_bytes, "Bytes of data that may travel with a spec.", "BYTES"
     )
+    max_parameters: int = _setting(_LIMITS.max_parameters, "Numbers that a model may have.", "N")
     max_queued_jobs: int = _setting(_LIMITS.max_queued_jobs, "Jobs that may wait; one more is refused.", "N")
     max_watches: int = _setting(_LIMITS.max_watches, "Streams that may be open; one more is refused.", "N")
     stop_grace: float = _setting(
@@ -61,7 +62,7 @@ class ServerConfig:
         host, _, port = self.address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ConfigError(f"address is {self.address!r}; it has to be HOST:PORT, such as 127.0.0.1:50051")
-        for name in ("workers", "max_epochs", "max_data_bytes", "max_queued_jobs", "max_watches"):
+        for name in ("workers", *(limit.name for limit in fields(Limits) if hasattr(self, limit.name))):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.max_data_bytes > _MAX_DATA_BYTES:

@@ -28,6 +28,8 @@ def info(*, format_: str, server: str | None) -> None:
         ("jobs", f"{found.running_jobs} running on {found.workers} workers, {found.queued_jobs} waiting"),
         ("epochs of a job", f"at most {limits.max_epochs:,}"),
         ("data of a job", f"at most {limits.max_data_bytes:,} bytes"),
+        ("rows to predict", f"at most {limits.max_predict_bytes:,} bytes"),
+        ("model", f"at most {limits.max_parameters:,} numbers"),
         ("request", f"at most {limits.max_message_bytes:,} bytes"),
         ("waiting jobs", f"at most {limits.max_queued_jobs:,}"),
         ("watches", f"at most {limits.max_watches:,}"),

@@ -153,6 +153,7 @@ class Limits(_message.Message):
     MAX_QUEUED_JOBS_FIELD_NUMBER: _builtins.int
     MAX_WATCHES_FIELD_NUMBER: _builtins.int
     MAX_PREDICT_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_PARAMETERS_FIELD_NUMBER: _builtins.int
     max_epochs: _builtins.int
     """Epochs of a job."""
     max_data_bytes: _builtins.int
@@ -166,7 +167,11 @@ class Limits(_message.Message):
     RESOURCE_EXHAUSTED and a RetryInfo.
     """
     max_predict_bytes: _builtins.int
-    """Bytes of `Spec.predict_rows`."""
+    """Bytes of `Spec.predict_rows`, and of the predictions for them."""
+    max_parameters: _builtins.int
+    """Numbers of a model: targets * (features + 1) with an intercept, targets * features without. They travel
+    in one event.
+    """
     def __init__(
         self,
         *,
@@ -176,10 +181,11 @@ class Limits(_message.Message):
         max_queued_jobs: _builtins.int = ...,
         max_watches: _builtins.int = ...,
         max_predict_bytes: _builtins.int = ...,
+        max_parameters: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_data_bytes", b"max_data_bytes", "max_epochs", b"max_epochs", "max_message_bytes", b"max_message_bytes", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_data_bytes", b"max_data_bytes", "max_epochs", b"max_epochs", "max_message_bytes", b"max_message_bytes", "max_parameters", b"max_parameters", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,7 +11,9 @@ class Limits:
     max_data_bytes: int = 256 << 20
     """Features and targets together."""
     max_predict_bytes: int = 1 << 20
-    """Rows to predict: their predictions travel in one event, which any client has to be able to receive."""
+    """Rows to predict, and as much for the predictions: they travel in one event."""
+    max_parameters: int = 100_000
+    """Numbers of a model: they travel in one event too, which any client has to be able to receive."""
     max_queued_jobs: int = 1_000
     max_watches: int = 2_000
 

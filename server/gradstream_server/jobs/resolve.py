@@ -64,11 +64,17 @@ def resolve(
     rows, features = data.features.shape
     targets = data.targets.shape[1]
     intercept = defaults.intercept if request.intercept is None else request.intercept
+    if (numbers := targets * (features + intercept)) > limits.max_parameters:
+        each = f"{targets} targets times {features} features" + (" and a bias" if intercept else "")
+        check.fail(
+            "inline_data", f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}"
+        )
+        check.done()
     shapes = {"weight": (targets, features)} | ({"bias": (targets,)} if intercept else {})
     initial = _initial_parameters(check, request.initial_parameters, shapes, dtype)
     predict_rows = request.predict_rows
     if predict_rows is not None:
-        _check_predict_rows(check, predict_rows, features, dtype, limits.max_predict_bytes)
+        _check_predict_rows(check, predict_rows, features, targets, dtype, limits.max_predict_bytes)
     elif request.data is None:
         predict_rows = reference.PREDICT_ROWS
     check.done()
@@ -220,11 +226,17 @@ def _initial_parameters(
     return resolved
 
 
-def _check_predict_rows(check: _Check, rows: FloatArray, features: int, dtype: Dtype, max_bytes: int) -> None:
+def _check_predict_rows(
+    check: _Check, rows: FloatArray, features: int, targets: int, dtype: Dtype, max_bytes: int
+) -> None:
     if rows.ndim != 2 or rows.shape[1] != features:
         check.fail(
             "predict_rows.shape",
             f"is {list(rows.shape)}; it has to be [rows, {features}], a number for each feature of the data",
+        )
+    elif (answer := len(rows) * targets * np.dtype(dtype).itemsize) > max_bytes:
+        check.fail(
+            "predict_rows", f"asks for predictions of {answer} bytes; at most {max_bytes} may be asked for"
         )
     elif rows.nbytes > max_bytes:
         check.fail("predict_rows", f"is {rows.nbytes} bytes; at most {max_bytes} may be asked for")

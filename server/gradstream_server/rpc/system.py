@@ -36,6 +36,7 @@ class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
                 max_epochs=limits.max_epochs,
                 max_data_bytes=limits.max_data_bytes,
                 max_predict_bytes=limits.max_predict_bytes,
+                max_parameters=limits.max_parameters,
                 max_message_bytes=limits.max_message_bytes,
                 max_queued_jobs=limits.max_queued_jobs,
                 max_watches=limits.max_watches,

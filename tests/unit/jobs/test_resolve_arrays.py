@@ -8,6 +8,7 @@ import pytest
 from tests.domain import LIMITS, table
 
 from gradstream_server.jobs.errors import InvalidSpec
+from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecRequest
 from gradstream_server.trainers.registry import TRAINERS
@@ -126,3 +127,19 @@ def test_a_model_without_an_intercept_has_no_bias() -> None:
 def test_rows_to_predict_that_do_not_fit(rows: FloatArray, text: str) -> None:
     """A user would learn after the training that its only question could not be answered."""
     assert re.match(re.escape(f"spec.{text}"), refusal(data=table(), predict_rows=rows))
+
+
+def test_a_model_too_large_to_be_sent() -> None:
+    """A request of kilobytes would cost the server gigabytes, and its answer no client could receive."""
+    data = InlineData(np.zeros((1, 400)), np.zeros((1, 400)))
+    with pytest.raises(InvalidSpec) as raised:
+        resolve(SpecRequest("module", data=data), ("cpu",), TRAINERS, Limits())
+    expected = "makes a model of 160400 numbers (400 targets times 400 features and a bias); at most 100000"
+    assert str(raised.value) == f"spec.inline_data: {expected}"
+
+
+def test_predictions_too_large_to_be_sent() -> None:
+    """Rows of one feature are small, what is predicted for them need not be."""
+    data = InlineData(np.zeros((1, 1)), np.zeros((1, 100)))
+    text = refusal(data=data, predict_rows=np.zeros((2, 1)))
+    assert text == "spec.predict_rows: asks for predictions of 1600 bytes; at most 1024 may be asked for"
