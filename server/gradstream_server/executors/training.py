@@ -20,7 +20,7 @@ from gradstream_server.trainers.problem import Parameters, Problem, Trainer
 from gradstream_server.trainers.registry import load
 from gradstream_server.trainers.scaling import Scaling
 
-GATHER_S = 0.03
+GATHER_S = 0.05
 FIRST_S = 0.002
 """The first epochs leave as good as at once; a short training is over by then, and leaves in one message."""
 QUICK_NUMBERS = 50_000

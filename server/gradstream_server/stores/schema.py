@@ -41,7 +41,6 @@ EVENTS = Table(
     Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
-    sqlite_with_rowid=False,
 )
 
 HEAD = "0001"
