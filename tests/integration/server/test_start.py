@@ -1,0 +1,87 @@
+"""Starting: settings come from where they should, and what is wrong is said in one sentence."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.integration.server.calls import calls_to
+from tests.server import SERVE, RunningServer, environment, running_server
+
+from gradstream.v1 import system_service_pb2
+
+
+def failing(*args: str, **settings: str) -> tuple[int, str]:
+    """The exit code and stderr of a server that does not start."""
+    done = subprocess.run(
+        [*SERVE, *args], capture_output=True, text=True, timeout=60, env=environment(**settings), check=False
+    )
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+def test_a_flag_goes_over_the_environment_that_over_the_file_that_over_the_default(tmp_path: Path) -> None:
+    """An operator's setting would be ignored."""
+    file = tmp_path / "gradstream.toml"
+    file.write_text("workers = 1\nmax_epochs = 1\nmax_queued_jobs = 2\nmax_watches = 3\n")
+    env = environment(
+        GRADSTREAM_MAX_EPOCHS="10", GRADSTREAM_MAX_QUEUED_JOBS="20", GRADSTREAM_CONFIG=str(file)
+    )
+    with (
+        running_server(tmp_path / "data", "--max-epochs=100", env=env) as server,
+        calls_to(server.address) as calls,
+    ):
+        info = calls.system.GetServerInfo(system_service_pb2.GetServerInfoRequest())
+        limits = info.limits
+        assert (limits.max_epochs, limits.max_queued_jobs, limits.max_watches) == (100, 20, 3)
+        assert limits.max_data_bytes == 256 << 20
+        assert info.workers == 1
+
+
+def test_a_second_server_on_the_same_data(server: RunningServer) -> None:
+    """Two servers would write over each other's jobs."""
+    code, said = failing("--address=127.0.0.1:0", f"--data-dir={server.data_dir}")
+    assert code == 1
+    assert said.count("\n") == 1
+    assert f"another server (process {server.process.pid}) uses the data directory {server.data_dir}" in said
+
+
+def test_a_second_server_on_the_same_port(server: RunningServer, tmp_path: Path) -> None:
+    """Two servers would share a port without a word, each with half of the calls."""
+    code, said = failing(f"--address={server.address}", f"--data-dir={tmp_path / 'data'}")
+    assert code == 1
+    (sentence,) = [line for line in said.splitlines() if line.startswith("Error:")]
+    assert f"cannot listen on {server.address}" in sentence
+    assert "Traceback" not in said
+
+
+def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
+    """An operator would read a stack trace."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, said = failing("--address=127.0.0.1:0", f"--data-dir={path}")
+        assert code == 1
+        assert said.startswith(f"Error: cannot use the data directory {path}")
+        assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "settings", "text"),
+    [
+        (["--workers=0"], {}, "workers is 0; it has to be at least 1"),
+        (["--address=nonsense"], {}, "address is 'nonsense'; it has to be HOST:PORT"),
+        (["--drain-timeout=nan"], {}, "drain_timeout is nan"),
+        (["--log-level=loud"], {}, "log_level is 'loud'; it has to be one of debug"),
+        ([], {"GRADSTREAM_MAX_EPOCHS": "many"}, "'--max-epochs': 'many' is not a valid integer"),
+        (["--config=FILE"], {}, "no setting epochs; there are address"),
+    ],
+)
+def test_a_setting_that_is_wrong(
+    tmp_path: Path, args: list[str], settings: dict[str, str], text: str
+) -> None:
+    """An operator would find out in production."""
+    (tmp_path / "bad.toml").write_text("epochs = 3\n")
+    args = [arg.replace("FILE", str(tmp_path / "bad.toml")) for arg in args]
+    code, said = failing(f"--data-dir={tmp_path / 'data'}", *args, **settings)
+    assert code == 2
+    assert text in said.replace("\n", " ")
+    assert "Traceback" not in said
