@@ -8,7 +8,6 @@ import contextlib
 import logging
 import multiprocessing
 import os
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -52,7 +51,7 @@ class LocalExecutor:
         self._locate = locate
         self._stop_grace_s = stop_grace_s
         self._configure_logging = configure_logging
-        self._idle: deque[_Worker] = deque()
+        self._idle: list[_Worker] = []
         self._waiting: dict[str, asyncio.Future[_Worker | None]] = {}
         self._stopped: set[str] = set()
         """Jobs that were stopped while they waited for a worker."""
@@ -123,7 +122,8 @@ class LocalExecutor:
         """A worker for a job; None when the job is stopped before there is one."""
         while True:
             if self._idle:
-                worker: _Worker | None = self._idle.popleft()
+                # The one that worked last, whose caches are warm.
+                worker: _Worker | None = self._idle.pop()
             else:
                 self._waiting[job] = asyncio.get_running_loop().create_future()
                 try:
