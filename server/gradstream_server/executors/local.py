@@ -165,7 +165,13 @@ class LocalExecutor:
         await asyncio.sleep(delay_s)
         if self._closing:
             return
-        process, connection = await asyncio.to_thread(self._fork)
+        try:
+            process, connection = await asyncio.to_thread(self._fork)
+        except Exception:
+            # No memory, or no process, to be had now: without another try the slot would be lost for good.
+            _logger.exception("a worker could not be started")
+            self._spawn(_RESPAWN_S)
+            return
         worker = _Worker(process, connection)
         self._workers.add(worker)
         asyncio.get_running_loop().add_reader(connection.fileno(), self._receive, worker)
