@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2
 from tests.integration.server.calls import TIMEOUT_S, Calls, calls_to, endless, inline, reference, refusal
-from tests.processes import descendants, parent, wait_for_end
+from tests.processes import descendants, maps, parent, wait_for_end
 from tests.server import RunningServer, running_server
 
 from gradstream.v1 import event_pb2
@@ -115,3 +115,15 @@ def test_a_worker_that_is_killed_fails_its_job_alone(tmp_path: Path) -> None:
         assert calls.end(job.id).state_change.state == FAILED
         assert "WORKER_DIED" in reason_of(calls, job.id)
         assert calls.train(reference())[-1].HasField("completed")
+
+
+def test_a_fork_server_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    """The largest process is the first that a machine without memory kills: no job would ever run again."""
+    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
+        assert calls.train(reference())[-1].HasField("completed")
+        trainers = {pid for pid in descendants(server.process.pid) if maps(pid, "libtorch")}
+        for pid in trainers:
+            os.kill(pid, signal.SIGKILL)
+        wait_for_end(trainers)
+        events = [calls.train(reference())[-1] for _ in range(2)]
+        assert events[-1].HasField("completed")
