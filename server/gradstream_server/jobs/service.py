@@ -57,6 +57,7 @@ class JobService:
         self._executor = executor
         self._codec = codec
         self._draining = False
+        self._admitting: set[asyncio.Task[Job]] = set()
 
     async def recover(self) -> None:
         """Take over the jobs that an earlier server has left: who waited waits on, the others have failed."""
@@ -71,6 +72,8 @@ class JobService:
     async def drain(self, patience_s: float) -> None:
         """Admit no more jobs, and let those that run end within the patience."""
         self._draining = True
+        if self._admitting:
+            await asyncio.wait(self._admitting)
         await self._runner.drain(patience_s)
 
     async def create(self, request: SpecRequest, request_id: str) -> Job:
@@ -87,6 +90,8 @@ class JobService:
         # What was refused leaves nothing, and that of an id used again is told before its data are kept.
         if spec.data.inline and (existing := await self._find(request_id)):
             return self._same(existing, body)
+        if self._draining:  # Since.
+            raise Draining
         try:
             place = self._runner.reserve()
         except QueueFull:
@@ -94,7 +99,10 @@ class JobService:
                 return self._same(existing, body)
             raise
         # A caller who leaves now must not leave half a job behind.
-        return await asyncio.shield(self._admit(spec, data, body, request_id, place))
+        admitting = asyncio.create_task(self._admit(spec, data, body, request_id, place))
+        self._admitting.add(admitting)
+        admitting.add_done_callback(self._admitting.discard)
+        return await asyncio.shield(admitting)
 
     async def _admit(self, spec: Spec, data: InlineData, body: bytes, request_id: str, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
