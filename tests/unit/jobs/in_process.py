@@ -13,6 +13,8 @@ from gradstream_server.jobs.executor import Device, Task
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.store import JobStore, Write
 
+_PATIENCE_S = 20
+
 
 class InProcessExecutor:
     """Tells of epochs, one an event. Each task waits after its first event until the test lets it go."""
@@ -124,7 +126,8 @@ class HeldStore:
 
     async def waits(self, kind: str) -> None:
         """Wait until a write of a kind waits."""
-        await asyncio.to_thread(self._gates[kind].came.acquire)
+        came = await asyncio.to_thread(self._gates[kind].came.acquire, timeout=_PATIENCE_S)
+        assert came, f"no write of kind {kind} has come"
 
     def create(self, write: Write) -> None:
         self._pass("create")

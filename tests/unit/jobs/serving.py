@@ -42,11 +42,11 @@ class Serving:
         return await self.service.create(SpecRequest("manual", device="cpu", **fields), request_id)
 
     async def running(self, **fields: Any) -> Job:
-        """Start a job, and wait until it runs."""
+        """Start a job, and wait until it has told that it runs."""
         job = await self.create(**fields)
         await self.executor.has_begun(job.id)
-        async for _ in self.service.watch(job.id, 1):
-            break  # RUNNING is stored.
+        async for _ in self.service.watch(job.id, 2):
+            break  # All that it tells before it waits is stored.
         return job
 
     async def story(self, job: str) -> list[str]:

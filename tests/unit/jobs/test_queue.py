@@ -107,6 +107,21 @@ async def test_draining_lets_running_jobs_end_and_keeps_those_that_wait(store: H
         assert its.executor.begun == [running.id]
 
 
+async def test_draining_waits_for_a_job_that_is_being_accepted(store: HeldStore) -> None:
+    """A job that was accepted while the server began to stop would be RUNNING, and nobody run it."""
+    async with serving(store) as its:
+        store.hold("create")
+        creating = asyncio.create_task(its.create())
+        await store.waits("create")
+        draining = asyncio.create_task(its.service.drain(60))
+        await asyncio.sleep(0)  # Let it begin.
+        store.release()
+        job = await creating
+        its.executor.let_go(job.id)
+        await draining
+        assert (await its.service.get(job.id)).state is JobState.SUCCEEDED
+
+
 async def test_draining_fails_what_does_not_end_in_time(store: HeldStore) -> None:
     """A server would never stop, or leave a job RUNNING that nobody runs."""
     async with serving(store) as its:
