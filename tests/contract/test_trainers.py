@@ -41,7 +41,7 @@ def test_it_learns_a_linear_relation_of_several_targets(trainer: str, batch_size
     """A user's own table, in mini-batches or not, would not be learnt."""
     noise = np.random.default_rng(0).normal(size=(20, 2))
     data = InlineData(noise, noise @ np.array([[1.0, 2, 3], [4, 5, 6]]) + 1)
-    completed = run(trainer, data, batch_size=batch_size, learning_rate=0.05, epochs=1500)[-1]
+    completed = run(trainer, data, batch_size=batch_size, learning_rate=0.15, epochs=500)[-1]
     assert isinstance(completed, Completed)
     np.testing.assert_allclose(completed.parameters["weight"], [[1, 4], [2, 5], [3, 6]], rtol=1e-4)
     np.testing.assert_allclose(completed.parameters["bias"], [1, 1, 1], rtol=1e-4)

@@ -74,9 +74,9 @@ async def test_a_job_on_its_way_to_running(store: HeldStore) -> None:
 async def test_a_job_whose_whole_run_is_on_its_way_to_the_store(store: HeldStore) -> None:
     """A cancel that comes just as the job ends would be a fault of the server."""
     async with serving(store, slots=2) as its:
-        busy = await its.running()
+        busy = await its.running(epochs=1)
         store.hold()
-        creating = asyncio.create_task(its.create())
+        creating = asyncio.create_task(its.create(epochs=1))
         await store.waits("create")
         its.executor.let_go(busy.id)  # Its last events are written next, the other job's after them.
         await its.executor.has_ended(busy.id)

@@ -136,10 +136,10 @@ async def test_draining_fails_what_does_not_end_in_time(store: HeldStore) -> Non
 async def test_draining_while_the_end_of_a_job_is_on_its_way_to_the_store(store: HeldStore) -> None:
     """A server that is stopped at the wrong moment would crash, and tell of a finished job that it failed."""
     async with serving(store) as its:
-        running = await its.running()
+        running = await its.running(epochs=1)
         store.hold()
         its.executor.let_go(running.id)
-        await store.waits("append")
+        await its.executor.has_ended(running.id)
         draining = asyncio.create_task(its.service.drain(0))
         await asyncio.sleep(0)
         store.release()
