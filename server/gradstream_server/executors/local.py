@@ -24,6 +24,7 @@ _logger = logging.getLogger(__name__)
 
 _RESPAWN_S = 1.0
 _CLOSE_S = 2.0
+_INBOX = 8
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -74,34 +75,26 @@ class LocalExecutor:
         return await asyncio.shield(self._devices)
 
     async def run(self, task: Task) -> AsyncGenerator[Sequence[Event], None]:
-        worker = await self._free_worker(task.job)
-        if worker is None:
-            yield [StateChange("CANCELLED")]
-            return
-        worker.job = task.job
-        self._busy[task.job] = worker
-        data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
-        ended = False
         try:
-            worker.send(Assignment(task, data))
-            while not ended:
-                events = await worker.inbox.get()
-                if events is None:
-                    events = [_died(worker)]
-                ended = _ends(events[-1])
-                if ended:
-                    self._release(worker, task)
+            worker, events = await self._begin(task)
+            while worker and not _ends(events[-1]):
                 yield events
+                events = await self._next(worker)
+            if worker:
+                self._release(worker, task)
+            yield events
         finally:
-            if not ended:
+            self._stopped.discard(task.job)
+            if left := self._busy.get(task.job):
                 # It still trains: it is of no use to another task, and another takes its place.
-                self._release(worker, task, reusable=False)
-                worker.process.kill()
+                self._release(left, task, reusable=False)
+                left.process.kill()
 
     def stop(self, job: str) -> None:
-        if waiting := self._waiting.get(job):
+        if job not in self._busy:
+            # It waits for a worker, or is about to.
             self._stopped.add(job)
-            if not waiting.done():
+            if (waiting := self._waiting.get(job)) and not waiting.done():
                 waiting.set_result(None)
         if (worker := self._busy.get(job)) and not worker.stopping:
             worker.stopping = True
@@ -118,25 +111,53 @@ class LocalExecutor:
             worker.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
+    async def _begin(self, task: Task) -> "tuple[_Worker | None, Sequence[Event]]":
+        """Give the task to a worker, and wait for its first events; no worker when it was stopped before."""
+        data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
+        for another in (True, False):
+            worker = await self._free_worker(task.job)
+            if worker is None:
+                break
+            worker.job = task.job
+            self._busy[task.job] = worker
+            worker.send(Assignment(task, data))
+            events = await self._next(worker)
+            # One that was dying when it got the task has not touched it: another can have it.
+            if worker in self._workers or worker.stopping or not another:
+                return worker, events
+            self._release(worker, task)
+        return None, [StateChange("CANCELLED")]
+
+    async def _next(self, worker: "_Worker") -> Sequence[Event]:
+        events = await worker.inbox.get()
+        if worker.inbox.empty():
+            self._listen(worker)
+        return [_died(worker)] if events is None else events
+
+    def _listen(self, worker: "_Worker") -> None:
+        """Read what a worker says, from now on."""
+        if not worker.listened_to and not worker.connection.closed:
+            worker.listened_to = True
+            asyncio.get_running_loop().add_reader(worker.connection.fileno(), self._receive, worker)
+
     async def _free_worker(self, job: str) -> "_Worker | None":
         """A worker for a job; None when the job is stopped before there is one."""
-        while True:
+        while job not in self._stopped:
+            worker: _Worker | None
             if self._idle:
                 # The one that worked last, whose caches are warm.
-                worker: _Worker | None = self._idle.pop()
+                worker = self._idle.pop()
             else:
                 self._waiting[job] = asyncio.get_running_loop().create_future()
                 try:
                     worker = await self._waiting[job]
                 finally:
                     del self._waiting[job]
-            if job in self._stopped:
-                self._stopped.remove(job)
-                if worker:
-                    self._offer(worker)
-                return None
-            if worker in self._workers:
+            if job in self._stopped and worker:
+                self._offer(worker)
+            elif worker in self._workers:
                 return worker
+        return None
 
     def _offer(self, worker: "_Worker") -> None:
         """Give a worker that is free to who waits longest, or keep it for who comes next."""
@@ -155,6 +176,8 @@ class LocalExecutor:
             worker.kill_timer = None
         if reusable and worker in self._workers:
             self._offer(worker)
+        # Its end has to be noticed, whatever it still has to say.
+        self._listen(worker)
 
     def _spawn(self, delay_s: float = 0) -> None:
         starting = asyncio.create_task(self._start_worker(delay_s))
@@ -174,7 +197,7 @@ class LocalExecutor:
             return
         worker = _Worker(process, connection)
         self._workers.add(worker)
-        asyncio.get_running_loop().add_reader(connection.fileno(), self._receive, worker)
+        self._listen(worker)
 
     def _fork(self) -> tuple[BaseProcess, Connection]:
         context = multiprocessing.get_context("forkserver")
@@ -200,8 +223,12 @@ class LocalExecutor:
             if not self._devices.done():
                 self._devices.set_result(message.devices)
             self._offer(worker)
-        else:
+        elif worker.job:
             worker.inbox.put_nowait(message)
+            if worker.inbox.qsize() >= _INBOX:
+                # A worker that is faster than the store waits; so it costs the server no growing memory.
+                worker.listened_to = False
+                asyncio.get_running_loop().remove_reader(worker.connection.fileno())
 
     def _lost(self, worker: "_Worker") -> None:
         self._workers.discard(worker)
@@ -222,6 +249,7 @@ class _Worker:
         self.connection = connection
         self.inbox: asyncio.Queue[Sequence[Event] | None] = asyncio.Queue()
         self.ready = False
+        self.listened_to = False
         self.job: str | None = None
         self.stopping = False
         self.kill_timer: asyncio.TimerHandle | None = None

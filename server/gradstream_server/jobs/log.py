@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import JobNotFound, SequenceBeyondLog
@@ -141,7 +142,9 @@ class EventLog:
             if after >= live.stored.last_sequence:
                 return ()
             if live.tail and live.tail[0].sequence <= after + 1:
-                return [record for record in live.tail if record.sequence > after]
+                # The tail has no gaps: as many as are new, from its end.
+                new = live.tail[-1].sequence - after
+                return list(islice(reversed(live.tail), new))[::-1]
         return await asyncio.to_thread(self._store.events, job, after, _PAGE_BYTES)
 
     def _encode(self, job: Job, events: Sequence[Event]) -> Write:

@@ -15,6 +15,9 @@ from gradstream_server.jobs.log import EventLog
 
 _logger = logging.getLogger(__name__)
 
+_RETRY_S = 1.0
+_MAX_AHEAD = 8
+
 
 @dataclass(frozen=True)
 class Place:
@@ -153,20 +156,36 @@ class JobRunner:
         self._start_next()
 
     async def _run(self, task: Task, stored: "asyncio.Future[Job] | None") -> None:
+        # The worker does not wait for the store, as long as it is not too far ahead of it.
+        ahead = deque([stored] if stored else [])
         try:
             async with aclosing(self._executor.run(task)) as happenings:
                 async for events in happenings:
-                    # The worker does not wait for the store; where one append has failed, none may follow.
-                    if stored and stored.done():
-                        await stored
-                    stored = self._log.append(task.job, *events)
-            if stored:
-                await stored
+                    while len(ahead) > _MAX_AHEAD or (ahead and ahead[-1].done()):
+                        # Where one write has failed, none may follow.
+                        await ahead.popleft()
+                    ahead.append(self._log.append(task.job, *events))
+            while ahead:
+                await ahead.popleft()
         except Exception:
             _logger.exception("a job cannot go on", extra={"job": task.job})
-            message = f"the server could not keep what happened; its log tells more under job {task.job}"
-            fault = Fault(FaultReason.TRAINER_FAILED, message)
-            await self._log.append(task.job, StateChange(JobState.FAILED, message, fault=fault))
+            await self._fail(task.job)
+
+    async def _fail(self, job: str) -> None:
+        """End a job whose log could not be written. Without that it would be RUNNING for ever."""
+        message = f"the server could not keep what happened; its log tells more under job {job}"
+        fault = Fault(FaultReason.TRAINER_FAILED, message)
+        while True:
+            try:
+                await self._log.append(job, StateChange(JobState.FAILED, message, fault=fault))
+            except IllegalTransition:
+                return
+            except Exception:
+                _logger.exception("the end of a job cannot be stored; trying again", extra={"job": job})
+                # Nothing tells when a disk has room again.
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return
 
 
 def stopped() -> StateChange:

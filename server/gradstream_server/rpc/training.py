@@ -1,6 +1,7 @@
 """The training service: its methods convert, call the job service, and convert."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -27,10 +28,10 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def Train(
         self, request: training_service_pb2.TrainRequest, context: Context
     ) -> AsyncIterator[event_pb2.TrainingEvent]:
-        self._check_watches()
-        job = await self._service.create(_spec(request), request.request_id)
-        async for event in self._watch(job.id, 0):
-            yield event
+        with self._one_watch():
+            job = await self._service.create(_spec(request), request.request_id)
+            async for event in self._watch(job.id, 0):
+                yield event
 
     async def WatchJob(
         self, request: training_service_pb2.WatchJobRequest, context: Context
@@ -38,9 +39,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         if request.after_sequence < 0:
             what = f"is {request.after_sequence}; it has to be at least 0"
             raise InvalidRequest([Violation("after_sequence", what)])
-        self._check_watches()
-        async for event in self._watch(_job(request), request.after_sequence):
-            yield event
+        with self._one_watch():
+            async for event in self._watch(_job(request), request.after_sequence):
+                yield event
 
     async def CreateJob(
         self, request: training_service_pb2.CreateJobRequest, context: Context
@@ -83,19 +84,21 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             estimated_duration=duration,
         )
 
-    def _check_watches(self) -> None:
+    @contextmanager
+    def _one_watch(self) -> Iterator[None]:
         if self._watches >= self._service.limits.max_watches:
             raise TooManyWatches(self._service.limits.max_watches, retry_after_s=5)
-
-    async def _watch(self, job: str, after: int) -> AsyncIterator[event_pb2.TrainingEvent]:
         self._watches += 1
         try:
-            async for records in self._service.watch(job, after):
-                for record in records:
-                    # Encoded already; the guard sends bytes as they are.
-                    yield cast(event_pb2.TrainingEvent, record.body)
+            yield
         finally:
             self._watches -= 1
+
+    async def _watch(self, job: str, after: int) -> AsyncIterator[event_pb2.TrainingEvent]:
+        async for records in self._service.watch(job, after):
+            for record in records:
+                # Encoded already; the guard sends bytes as they are.
+                yield cast(event_pb2.TrainingEvent, record.body)
 
 
 def _spec(
