@@ -13,7 +13,7 @@ from gradstream.cli import options
 @options.server_option
 def cancel(*, job: str, format_: str, server: str | None) -> None:
     """Ask a job to stop. Its curve so far is kept. Asking again changes nothing."""
-    from gradstream.cli.follow import open_client
+    from gradstream.cli.connection import open_client
     from gradstream.cli.json_view import json_line
 
     with open_client(server) as client:

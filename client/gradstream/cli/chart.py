@@ -20,6 +20,15 @@ class Chart:
     highest: float
     lowest: float
     logarithmic: bool
+    floor: float = 0.0
+    """On a logarithmic scale: what the lower edge stands for; whatever is less is drawn there."""
+
+    @property
+    def edges(self) -> tuple[str, str]:
+        """What the upper and the lower edge stand for."""
+        if self.logarithmic and self.lowest < self.floor:
+            return f"{self.highest:.3g}", f"≤{self.floor:.1g}"
+        return f"{self.highest:.3g}", f"{self.lowest:.3g}"
 
 
 def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:
@@ -38,12 +47,13 @@ def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:
     if logarithmic:
         bottom = max(lowest, floor)
         low, high = np.log(np.maximum(low, bottom)), np.log(np.maximum(high, bottom))
-    return Chart(_plot(low, high, height), highest, lowest, logarithmic)
+    return Chart(_plot(low, high, height), highest, lowest, logarithmic, floor)
 
 
 def labelled(chart: Chart, first_epoch: int, last_epoch: int) -> list[str]:
     """The lines of a chart with its edges labelled: losses at the left, epochs below."""
-    labels = [f"{chart.highest:.3g}", *[""] * (len(chart.lines) - 2), f"{chart.lowest:.3g}"]
+    upper, lower = chart.edges
+    labels = [upper, *[""] * (len(chart.lines) - 2), lower]
     margin = max(map(len, labels))
     lines = [f"{label:>{margin}} ┤{line}" for label, line in zip(labels, chart.lines, strict=True)]
     width = len(chart.lines[0])

@@ -38,7 +38,7 @@ def compare(
     100 epochs and float64, so that what differs is only how each obtains the gradient.
     """
     from gradstream.cli.comparison import compare_trainers
-    from gradstream.cli.follow import open_client
+    from gradstream.cli.connection import open_client
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
 
@@ -71,7 +71,7 @@ def _print(comparison: Comparison) -> None:
     click.echo("  ".join(f"{run.trainer:<{width}}" for run in runs).rstrip())
     for line in zip(*(chart.lines for chart in charts), strict=True):
         click.echo("  ".join(line))
-    edges = [f"{chart.highest:.3g} to {chart.lowest:.3g}" for chart in charts]
+    edges = [" to ".join(chart.edges) for chart in charts]
     scales = [", log scale" if chart.logarithmic else "" for chart in charts]
     click.echo("  ".join(f"{e + s:<{width}}" for e, s in zip(edges, scales, strict=True)).rstrip())
     click.echo()

@@ -7,26 +7,10 @@ from uuid import uuid4
 import click
 from click.core import ParameterSource
 
+from gradstream.cli.connection import current_connection
 from gradstream.cli.failures import INTERRUPTED
 from gradstream.cli.view import View
-from gradstream.client import Client
-from gradstream.errors import GradstreamError
 from gradstream.run import Run
-
-
-@contextmanager
-def open_client(server: str | None) -> Iterator[Client]:
-    """A client that says so on stderr when it has to wait for the server to come back."""
-    told = False
-
-    def tell(error: GradstreamError, _: float) -> None:
-        nonlocal told
-        if not told:
-            click.echo(f"no connection to {client.server} ({error.message}); trying again ...", err=True)
-            told = True
-
-    with Client(server, on_retry=tell) as client:
-        yield client
 
 
 @contextmanager
@@ -54,9 +38,12 @@ def follow(run: Run, view: View) -> None:
 
     Raises JobEndedError for a job without a result.
     """
+    connection = current_connection()
     try:
         with view:
+            connection.view = view
             for event in run.events():
+                connection.works()
                 view.show(event)
         result = run.result()
     except KeyboardInterrupt as interrupt:

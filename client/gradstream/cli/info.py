@@ -12,7 +12,7 @@ from gradstream.cli import options
 @options.server_option
 def info(*, format_: str, server: str | None) -> None:
     """Show what a server is: its version, devices, trainers and limits."""
-    from gradstream.cli.follow import open_client
+    from gradstream.cli.connection import open_client
     from gradstream.cli.json_view import json_line
 
     with open_client(server) as client:

@@ -19,7 +19,7 @@ def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | Non
     """List jobs, newest first. With JSON: one object a line."""
     from itertools import islice
 
-    from gradstream.cli.follow import open_client
+    from gradstream.cli.connection import open_client
     from gradstream.cli.json_view import json_line
     from gradstream.cli.report import aligned
 

@@ -37,6 +37,10 @@ class JsonView:
     ) -> None:
         pass
 
+    def connection_lost(self, _text: str) -> bool:
+        """Not an event."""
+        return False
+
     def show(self, event: Event) -> None:
         """Print an event; epochs one by one."""
         if isinstance(event, EpochUpdates):

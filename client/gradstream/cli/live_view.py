@@ -1,6 +1,5 @@
 """A run on a terminal: a bar that moves, the curve so far, and the result."""
 
-import time
 from types import TracebackType
 from typing import Self
 
@@ -11,30 +10,47 @@ from rich.table import Table
 from rich.text import Text
 
 from gradstream.cli.chart import draw, labelled
+from gradstream.cli.pace import Pace
+from gradstream.cli.queue_look import QueueLook
 from gradstream.cli.report import counted, duration, outcome_line, parameter_lines, prediction_lines
 from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
-from gradstream.job import JobState
+from gradstream.job import Job, JobState
 from gradstream.run import Run
 from gradstream.spec import Spec
 
 _REFRESH_HZ = 10
 _CHART_HEIGHT = 5
 _WIDEST = 100
+_NARROWEST_WITH_BAR = 40
 
 
 class LiveView:
     """Draws the run anew ten times a second, whatever the pace of its epochs."""
 
-    def __init__(self, run: Run, spec: Spec | None, again: str, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        spec: Spec | None,
+        again: str,
+        console: Console | None = None,
+        *,
+        server: str | None = None,
+        replayed: int = 0,
+    ) -> None:
+        """server: where to look at a job that waits. replayed: sequence of the last event of the past."""
         self._run = run
         self._spec = spec
         self._again = again
         self._console = console or Console(highlight=False)
+        self._server = server
+        self._replayed = replayed
         self._before: list[str] = []
-        self._first_at: tuple[float, int] | None = None
-        self._last_at = 0.0
+        self._pace = Pace()
+        self._is_live = not replayed
         self._state = "waiting"
+        self._trouble = ""
         self._outcome = ""
+        self._look: QueueLook | None = None
         self._live = Live(
             console=self._console, refresh_per_second=_REFRESH_HZ, get_renderable=self.render, transient=False
         )
@@ -49,59 +65,79 @@ class LiveView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._look_no_more()
         self._live.stop()
+
+    def connection_lost(self, text: str) -> bool:
+        """Show this in the picture until something comes again: a line beside it would be drawn over."""
+        self._trouble = text
+        return True
 
     def show(self, event: Event) -> None:
         """Take an event into the picture."""
+        self._trouble = ""
+        self._is_live = event.sequence > self._replayed
         match event:
             case StateChange():
                 self._state = _state_text(event)
+                self._look_no_more()
+                if event.state is JobState.QUEUED and event.sequence >= self._replayed:
+                    self._look_at_queue(event.job)
             case Started():
                 self._spec = event.spec
                 self._state = f"{counted(event.rows, 'row')} on {event.spec.device}"
                 self._before = prediction_lines("before", event.spec.predict_rows, event.predictions)
             case EpochUpdates():
-                self._last_at = time.monotonic()
-                if self._first_at is None:
-                    self._first_at = (self._last_at, int(event.epochs[0]))
+                self._pace.add(event)
             case Completed():
                 self._outcome = outcome_line(event)
                 self._live.stop()
                 self._conclude(event)
 
     def render(self) -> Group:
-        """The picture at this moment."""
+        """The picture at this moment. Every line of it fits, however narrow the terminal."""
         width = min(self._console.width, _WIDEST)
         losses, epochs = self._run.losses, self._run.epochs
-        done, total = (int(epochs[-1]) if len(epochs) else 0), (self._spec.epochs if self._spec else 0)
-        trainer = self._spec.trainer if self._spec else "job"
-        title = Text.assemble((trainer, "bold"), f" · {self._state}", (f"  job {self._run.job}", "dim"))
-        bar = Table.grid(padding=(0, 1), expand=False)
-        bar.add_row(
-            Text(f"epoch {done:,}/{total:,}"),
-            ProgressBar(total=max(total, 1), completed=done, width=max(10, width - 40)),
-            Text(f"{100 * done / max(total, 1):3.0f}%"),
-        )
-        parts: list[Text | Table] = [title, bar]
+        done = int(epochs[-1]) if len(epochs) else 0
+        name = (f"{self._spec.trainer}", "bold") if self._spec else ("job", "bold")
+        parts: list[Text | Table] = [
+            _line(Text.assemble(name, f" · {self._state}", (f"  job {self._run.job}", "dim")))
+        ]
+        if self._spec:
+            parts.append(_bar(done, self._spec.epochs, width))
         if len(losses):
-            chart = draw(losses, width - 12, _CHART_HEIGHT)
-            parts.append(self._numbers(float(losses[-1]), done, total))
-            parts += [Text(line, "cyan", no_wrap=True) for line in labelled(chart, int(epochs[0]), done)]
+            parts.append(_line(self._numbers(float(losses[-1]), done)))
+            chart = draw(losses, max(4, width - 12), _CHART_HEIGHT)
+            parts += [_line(Text(line, "cyan")) for line in labelled(chart, int(epochs[0]), done)]
+        if self._trouble:
+            parts.append(_line(Text(self._trouble, "yellow")))
         return Group(*parts)
 
-    def _numbers(self, loss: float, done: int, total: int) -> Text:
+    def _numbers(self, loss: float, done: int) -> Text:
         if self._outcome:
             return Text(self._outcome)
         text = Text.assemble("loss ", (f"{loss:.6g}", "bold"))
-        if self._first_at is None:
+        pace = self._pace.epochs_per_second
+        if pace is None or self._trouble or not self._is_live or self._run.state.final:
             return text
-        since, first = self._first_at
-        elapsed = self._last_at - since
-        if elapsed > 0 and done > first:
-            pace = (done - first) / elapsed
-            left = f"  {duration((total - done) / pace)} left" if done < total else ""
-            text.append(f"  {pace:,.0f} epochs/s{left}" if pace >= 10 else f"  {pace:.2g} epochs/s{left}")
+        total = self._spec.epochs if self._spec else 0
+        left = f"  {duration((total - done) / pace)} left" if done < total else ""
+        text.append(f"  {pace:,.0f} epochs/s{left}" if pace >= 10 else f"  {pace:.2g} epochs/s{left}")
         return text
+
+    def _look_at_queue(self, job: str) -> None:
+        if self._server is not None:
+            self._look = QueueLook(self._server, job, self._still_waiting)
+            self._look.start()
+
+    def _still_waiting(self, job: Job) -> None:
+        self._spec = self._spec or job.spec
+        self._state = _waiting_text(job.jobs_ahead or 0)
+
+    def _look_no_more(self) -> None:
+        if self._look is not None:
+            self._look.stop()
+            self._look = None
 
     def _conclude(self, result: Completed) -> None:
         if self._spec is None:
@@ -113,7 +149,29 @@ class LiveView:
         self._console.print(f"show it again: {self._again}", style="dim", markup=False, soft_wrap=True)
 
 
+def _line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+def _bar(done: int, total: int, width: int) -> Text | Table:
+    epoch, share = f"epoch {done:,}/{total:,}", f"{100 * done / max(total, 1):3.0f}%"
+    room = width - len(epoch) - len(share) - 4
+    if width < _NARROWEST_WITH_BAR or room < 5:
+        return _line(Text(f"{epoch} {share}"))
+    bar = Table.grid(padding=(0, 1), expand=False)
+    drawn = ProgressBar(total=max(total, 1), completed=done, width=min(room, max(10, width - 40)))
+    bar.add_row(Text(epoch), drawn, Text(share))
+    return bar
+
+
 def _state_text(event: StateChange) -> str:
-    if event.state is JobState.QUEUED and event.jobs_ahead:
-        return f"waiting, {event.jobs_ahead} ahead"
-    return event.state.lower() + (f": {event.reason}" if event.reason else "")
+    if event.state is JobState.QUEUED:
+        return _waiting_text(event.jobs_ahead)
+    # What ended a job is said at the end, once.
+    reason = "" if event.state.final else event.reason
+    return event.state.lower() + (f": {reason}" if reason else "")
+
+
+def _waiting_text(jobs_ahead: int) -> str:
+    return f"waiting, {jobs_ahead} ahead" if jobs_ahead else "waiting"

@@ -13,15 +13,18 @@ from gradstream.cli.report import (
     prediction_lines,
     size_line,
 )
-from gradstream.events import Completed, EpochUpdates, Event, Started
+from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
+from gradstream.job import JobState
 from gradstream.spec import Spec
 
 
 class PlainView:
     """Prints every so many epochs, and predictions before and after."""
 
-    def __init__(self, spec: Spec | None, every: int | None) -> None:
+    def __init__(self, spec: Spec | None, every: int | None, replayed: int = 0) -> None:
+        """replayed: sequence of the last event that was there before the run was watched."""
         self._spec = spec
+        self._replayed = replayed
         self._every = every
         self._next_epoch = 1
 
@@ -36,9 +39,16 @@ class PlainView:
     ) -> None:
         pass
 
+    def connection_lost(self, _text: str) -> bool:
+        """What is printed is the run and nothing else."""
+        return False
+
     def show(self, event: Event) -> None:
         """Print what there is to print of an event."""
         match event:
+            case StateChange(state=JobState.QUEUED) if event.sequence >= self._replayed:
+                if event.jobs_ahead:
+                    click.echo(f"waiting, {event.jobs_ahead} ahead, job {event.job}", err=True)
             case Started():
                 self._spec = event.spec
                 if event.spec.trainer == "module" or not event.spec.reference:
@@ -49,7 +59,9 @@ class PlainView:
             case Completed() if self._spec is not None:
                 self._print(prediction_lines("after", self._spec.predict_rows, event.predictions))
                 if not self._spec.reference:
-                    self._print([outcome_line(event), *parameter_lines(event, self._spec)])
+                    self._print(
+                        [f"{outcome_line(event)}, job {event.job}", *parameter_lines(event, self._spec)]
+                    )
 
     def _show_epochs(self, event: EpochUpdates) -> None:
         every = self._every or _default_every(self._spec)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @options.server_option
 def show(*, job: str, format_: str, server: str | None) -> None:
     """Show all there is to know about a job; its result too, when it has one."""
-    from gradstream.cli.follow import command_for, open_client
+    from gradstream.cli.connection import open_client
+    from gradstream.cli.follow import command_for
     from gradstream.cli.json_view import as_json, json_line
     from gradstream.cli.report import outcome_line, parameter_lines, prediction_lines
     from gradstream.job import JobState

@@ -51,7 +51,8 @@ def train(
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it.
     """
-    from gradstream.cli.follow import command_for, follow, open_client, resumable
+    from gradstream.cli.connection import open_client
+    from gradstream.cli.follow import command_for, follow, resumable
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
     from gradstream.cli.view import choose_view
@@ -65,4 +66,14 @@ def train(
                 return
             run = client.train(request.features, request.targets, request_id=made, **request.options)
         again = command_for("watch", run.job)
-        follow(run, choose_view(run, None, format_=format_, plain=plain, every=every, again=again))
+        view = choose_view(
+            run,
+            None,
+            server=client.server,
+            replayed=0,
+            format_=format_,
+            plain=plain,
+            every=every,
+            again=again,
+        )
+        follow(run, view)

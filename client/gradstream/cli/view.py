@@ -26,13 +26,26 @@ class View(Protocol):
         """Show an event."""
         ...
 
+    def connection_lost(self, text: str) -> bool:
+        """Show that nothing comes for now. False: it cannot, and stderr is to be told."""
+        ...
+
 
 def choose_view(
-    run: Run, spec: Spec | None, *, format_: str, plain: bool, every: int | None, again: str
+    run: Run,
+    spec: Spec | None,
+    *,
+    server: str,
+    replayed: int,
+    format_: str,
+    plain: bool,
+    every: int | None,
+    again: str,
 ) -> View:
     """JSON when asked for; live on a terminal that can, unless plain is asked for; else plain.
 
-    spec: what the job trains, where it is known before the run tells. again: the command that shows the job.
+    spec: what the job trains, where it is known before the run tells. replayed: sequence of the last event
+    that was there before the run was watched. again: the command that shows the job.
     """
     # Each is imported when it is used: rich alone takes longer than a short run.
     if format_ == "json":
@@ -42,7 +55,7 @@ def choose_view(
     if plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         from gradstream.cli.plain_view import PlainView
 
-        return PlainView(spec, every)
+        return PlainView(spec, every, replayed)
     from gradstream.cli.live_view import LiveView
 
-    return LiveView(run, spec, again)
+    return LiveView(run, spec, again, server=server, replayed=replayed)

@@ -20,12 +20,21 @@ def watch(*, job: str, after: int, plain: bool, every: int | None, format_: str,
 
     Ctrl-C leaves the job, which goes on.
     """
-    from gradstream.cli.follow import command_for, follow, open_client
+    from gradstream.cli.connection import open_client
+    from gradstream.cli.follow import command_for, follow
     from gradstream.cli.view import choose_view
 
     with open_client(server) as client:
         run = client.watch(job, after)
-        # Behind its beginning, the log does not tell any more what is trained.
-        spec = client.get(job).spec if after else None
-        again = command_for("watch", job)
-        follow(run, choose_view(run, spec, format_=format_, plain=plain, every=every, again=again))
+        found = client.get(job)
+        view = choose_view(
+            run,
+            found.spec,
+            server=client.server,
+            replayed=found.last_sequence,
+            format_=format_,
+            plain=plain,
+            every=every,
+            again=command_for("watch", job),
+        )
+        follow(run, view)

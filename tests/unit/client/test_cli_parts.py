@@ -43,6 +43,10 @@ def test_a_peak_between_two_columns_is_seen() -> None:
     assert draw(losses, 10, 2).lines[0].strip("⠀")
 
 
+def test_the_lower_edge_of_a_logarithmic_scale_is_not_zero() -> None:
+    assert draw(np.array([100.0, 0.0]), 4, 2).edges == ("100", "≤1e-14")
+
+
 def test_labels() -> None:
     lines = labelled(draw(np.linspace(4, 3, 8), 30, 3), 1, 1234)
     assert lines[0].startswith("4 ┤")

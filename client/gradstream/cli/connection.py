@@ -1,0 +1,49 @@
+"""A client for a command, which says so when the server has to be waited for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from gradstream.cli.view import View
+from gradstream.client import Client
+from gradstream.errors import GradstreamError
+
+_KEY = "gradstream.connection"
+
+
+class Connection:
+    """Whether the server is there, and who is told."""
+
+    def __init__(self) -> None:
+        self.view: View | None = None
+        """What shows a run; without one, stderr is told."""
+        self._lost = False
+
+    def lost(self, server: str, error: GradstreamError) -> None:
+        """Tell once that there is no connection, until it is there again."""
+        if self._lost:
+            return
+        self._lost = True
+        if self.view is None or not self.view.connection_lost(f"no connection to {server}; trying again ..."):
+            click.echo(f"no connection to {server} ({error.message}); trying again ...", err=True)
+
+    def works(self) -> None:
+        """Note that something has come: the next loss is told again."""
+        self._lost = False
+
+
+@contextmanager
+def open_client(server: str | None) -> Iterator[Client]:
+    """A client that says so when it has to wait for the server to come back."""
+    connection = Connection()
+    click.get_current_context().meta[_KEY] = connection
+    with Client(server, on_retry=lambda error, _: connection.lost(client.server, error)) as client:
+        yield client
+
+
+def current_connection() -> Connection:
+    """The connection of the command that runs."""
+    connection = click.get_current_context().meta.setdefault(_KEY, Connection())
+    assert isinstance(connection, Connection)
+    return connection

@@ -1,0 +1,108 @@
+"""The live picture: whoever looks at it must not take a dead run for one that goes on."""
+
+import io
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from rich.console import Console
+
+from gradstream.cli.live_view import LiveView
+from gradstream.cli.pace import Pace
+from gradstream.events import EpochUpdates, StateChange
+from gradstream.job import JobState
+from gradstream.run import Run
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class FakeRun:
+    """What the view reads of a run."""
+
+    job: str = "abcdefghijklmnop"
+    state: JobState = JobState.RUNNING
+    epochs: NDArray[np.int64] = field(default_factory=lambda: np.arange(1, 101))
+    losses: NDArray[np.float64] = field(default_factory=lambda: np.geomspace(100.0, 1e-3, 100))
+
+
+def epochs(sequence: int, until: int, second: float) -> EpochUpdates:
+    numbers = np.arange(until - 49, until + 1)
+    time = START + timedelta(seconds=second)
+    return EpochUpdates("abcdefghijklmnop", sequence, 1, time, numbers, np.ones(50), None)
+
+
+def state(sequence: int, state: JobState, reason: str = "", ahead: int = 0) -> StateChange:
+    return StateChange("abcdefghijklmnop", sequence, 1, START, state, reason, ahead, None)
+
+
+def picture(view: LiveView, console: Console) -> str:
+    with console.capture() as capture:
+        console.print(view.render())
+    return capture.get()
+
+
+def view_of(run: FakeRun, width: int = 80, replayed: int = 0) -> tuple[LiveView, Console]:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    return LiveView(cast(Run, run), None, "gradstream watch x", console, replayed=replayed), console
+
+
+def test_a_pace_by_the_servers_clock() -> None:
+    pace = Pace()
+    pace.add(epochs(1, 50, 0))
+    assert pace.epochs_per_second is None
+    pace.add(epochs(2, 100, 2))
+    assert pace.epochs_per_second == 25
+
+
+def test_a_lost_connection_is_seen_and_no_pace_with_it() -> None:
+    view, console = view_of(FakeRun())
+    view.show(epochs(3, 50, 0))
+    view.show(epochs(4, 100, 2))
+    assert "25 epochs/s" in picture(view, console)
+    view.connection_lost("no connection to here; trying again ...")
+    assert "no connection to here; trying again" in picture(view, console)
+    assert "epochs/s" not in picture(view, console)
+    view.show(epochs(5, 150, 4))
+    assert "no connection" not in picture(view, console)
+    assert "epochs/s" in picture(view, console)
+
+
+@pytest.mark.parametrize("end", [JobState.FAILED, JobState.CANCELLED])
+def test_a_run_that_has_ended_has_no_pace(end: JobState) -> None:
+    run = FakeRun()
+    view, console = view_of(run)
+    view.show(epochs(3, 50, 0))
+    view.show(epochs(4, 100, 2))
+    run.state = end
+    view.show(state(5, end, "it diverged"))
+    assert "epochs/s" not in picture(view, console)
+    assert "diverged" not in picture(view, console), "that is said once, at the end"
+
+
+def test_what_is_replayed_has_no_pace() -> None:
+    view, console = view_of(FakeRun(), replayed=4)
+    view.show(epochs(3, 50, 0))
+    view.show(epochs(4, 100, 2))
+    assert "epochs/s" not in picture(view, console)
+
+
+@pytest.mark.parametrize("width", [12, 20, 39, 60])
+def test_no_line_wraps(width: int) -> None:
+    view, console = view_of(FakeRun(), width)
+    view.show(epochs(3, 50, 0))
+    view.show(epochs(4, 100, 2))
+    view.connection_lost("no connection to 127.0.0.1:50051; trying again ...")
+    lines = picture(view, console).splitlines()
+    assert len(lines) == 9
+    assert max(map(len, lines)) <= width
+
+
+def test_a_job_that_waits() -> None:
+    view, console = view_of(FakeRun(epochs=np.array([], int), losses=np.array([])))
+    view.show(state(1, JobState.QUEUED, ahead=3))
+    assert "waiting, 3 ahead" in picture(view, console)
+    assert "0/0" not in picture(view, console)
