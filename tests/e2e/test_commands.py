@@ -109,6 +109,20 @@ def test_compare(server: RunningServer) -> None:
     assert "largest difference between their gradients at the start:" in text.stdout
 
 
+def test_compare_shows_parameters_and_predictions_of_each(server: RunningServer) -> None:
+    text = gradstream("compare", "--predict", "5", server=server.address)
+    assert (text.returncode, text.stderr) == (0, "")
+    by_name = {line.split("  ")[0]: line.split()[-3:] for line in text.stdout.splitlines()}
+    assert [round(float(value)) for value in by_name["f(5)"]] == [10, 10, 10]
+    assert {"weight x1", "bias"} <= by_name.keys()
+
+
+def test_compare_tells_its_own_defaults() -> None:
+    text = gradstream("compare", "--help").stdout
+    assert "reference experiment]" not in text
+    assert "[default: float64]" in text
+
+
 def test_a_job_that_diverges(server: RunningServer) -> None:
     done = gradstream("train", "--learning-rate", "10", "--epochs", "1000", server=server.address)
     assert done.returncode == 1

@@ -109,6 +109,28 @@ def test_the_live_view(server: RunningServer, width: int) -> None:
     assert longest <= width
 
 
+def test_a_comparison_shows_how_far_it_is(server: RunningServer) -> None:
+    code, written = on_terminal("compare", "--epochs", "20000", server=server.address, width=80)
+    assert code == 0
+    assert "trainer 2 of 3" in written
+
+
+def test_a_comparison_that_is_interrupted_names_its_jobs(server: RunningServer) -> None:
+    with (
+        start("compare", "--epochs", "10000000", server=server.address) as process,
+        Client(server.address) as client,
+    ):
+        running: list[str] = []
+        while not running:
+            running = [job.id for job in client.jobs(["running"]) if job.epochs_done]
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert f"gradstream watch {running[0]}\n" in said
+        assert f"gradstream cancel {running[0]}\n" in said
+        client.cancel(running[0])
+
+
 def test_no_color(server: RunningServer) -> None:
     _, written = on_terminal("train", "--epochs", "100", server=server.address, width=80, NO_COLOR="1")
     assert not re.search(r"\x1b\[(3[0-7]|38;|9[0-7])", written)

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from gradstream.cli import options
+from gradstream.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
     from gradstream.cli.comparison import Comparison
     from gradstream.cli.values import Start
+    from gradstream.run import Run
     from gradstream.spec import SpecOptions
 
 _ROWS = 8
 _CHART_HEIGHT = 6
+_MOST_ROWS = 20
 
 
 @click.command()
@@ -35,16 +38,34 @@ def compare(
     """Train with every trainer and compare them.
 
     They get the same data, start and gradient. Unless options say otherwise: zeros, the mean, an intercept,
-    100 epochs and float64, so that what differs is only how each obtains the gradient.
+    100 epochs and float64, so that what differs is only how each obtains the gradient. Each is a job of its
+    own, one after the other; Ctrl-C leaves the one that runs, and names it.
     """
     from gradstream.cli.comparison import compare_trainers
+    from gradstream.cli.comparison_progress import comparison_progress
     from gradstream.cli.connection import open_client
+    from gradstream.cli.follow import command_for, tell_left
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
 
     request = build_request(data, targets, predict, initial, spec)
-    with open_client(server) as client:
-        comparison = compare_trainers(client, request)
+    jobs: dict[str, Run] = {}
+    try:
+        with open_client(server) as client, comparison_progress() as progress:
+
+            def tell(trainer: str, number: int, run: Run) -> None:
+                jobs[run.job] = run
+                progress(trainer, number, run)
+
+            comparison = compare_trainers(client, request, tell)
+    except KeyboardInterrupt as interrupt:
+        click.echo("\nInterrupted; nothing is compared.", err=True)
+        for job, run in jobs.items():
+            if run.state.final:
+                click.echo(f"Job {job} has ended: {command_for('show', job)}", err=True)
+            else:
+                tell_left(job)
+        raise SystemExit(INTERRUPTED) from interrupt
     if format_ == "json":
         click.echo(json_line(comparison))
     else:
@@ -78,6 +99,7 @@ def _print(comparison: Comparison) -> None:
     shown = np.unique(np.linspace(0, len(runs[0].epochs) - 1, _ROWS).astype(int))
     rows = [["loss of epoch", *(run.trainer for run in runs)]]
     rows += [[f"{runs[0].epochs[i]:,}", *(f"{run.losses[i]:.9g}" for run in runs)] for i in shown]
+    rows += _result_rows(comparison)
     rows.append(["time", *(duration(run.result.training_seconds) for run in runs)])
     rows.append(["job", *(run.job for run in runs)])
     for text in aligned(rows, indent=""):
@@ -90,3 +112,28 @@ def _print(comparison: Comparison) -> None:
         f"largest difference between their parameters at the end:   {comparison.parameter_difference:.3g}"
     )
     click.echo(f"largest difference between their losses:                  {comparison.loss_difference:.3g}")
+
+
+def _result_rows(comparison: Comparison) -> list[list[str]]:
+    """A row for each final parameter and for each prediction, a column for each trainer."""
+    from gradstream.cli.report import predictions_by_name, values_by_name
+
+    spec = comparison.started.spec
+    results = [run.result for run in comparison.runs]
+    parameters = [values_by_name(result, spec) for result in results]
+    rows = [[name, *(f"{each[name]:.9g}" for each in parameters)] for name in parameters[0]][:_MOST_ROWS]
+    if len(parameters[0]) > _MOST_ROWS:
+        rows.append([f"... {len(parameters[0]) - _MOST_ROWS} more", *[""] * len(results)])
+    predictions = [predictions_by_name(result, spec) for result in results]
+    rows += [[name, *(f"{each[name]:.9g}" for each in predictions)] for name in predictions[0]]
+    return rows
+
+
+options.with_defaults(
+    compare,
+    epochs="100",
+    gradient_reduction="mean",
+    intercept="yes",
+    dtype="float64",
+    initial="zeros",
+)

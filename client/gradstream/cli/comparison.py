@@ -1,6 +1,6 @@
 """The three trainers on the same problem, and how far apart they are."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from gradstream.cli.request import Request
 from gradstream.client import Client
 from gradstream.events import Completed, EpochUpdates, FloatArray, Started
+from gradstream.run import Run
 from gradstream.spec import SpecOptions
+
+Progress = Callable[[str, int, Run], None]
+"""Called with the trainer, its number from 1 and its run: once it has begun, and when epochs have come."""
 
 TRAINERS = ("manual", "autograd", "module")
 
@@ -39,14 +43,19 @@ class Comparison:
     loss_difference: float
 
 
-def compare_trainers(client: Client, request: Request) -> Comparison:
+def compare_trainers(client: Client, request: Request, tell: Progress) -> Comparison:
     """Train with each trainer from the same start with the same gradient: zeros and the mean by default."""
     options = _common_options(request.options)
     runs, started = [], None
-    for trainer in TRAINERS:
+    for number, trainer in enumerate(TRAINERS, 1):
         options["trainer"] = trainer
         run = client.train(request.features, request.targets, **options)
-        first = next((event for event in run.events() if isinstance(event, EpochUpdates)), None)
+        tell(trainer, number, run)
+        first: EpochUpdates | None = None
+        for event in run.events():
+            if isinstance(event, EpochUpdates):
+                first = first or event
+                tell(trainer, number, run)
         result, started = run.result(), run.started
         assert started is not None, "a job that has succeeded has started"
         if first is not None and first.parameters is not None and started.spec.batch_size >= started.rows:

@@ -33,6 +33,13 @@ def command_for(name: str, job: str) -> str:
     return f"gradstream {name} {job}" + (f" --server {server}" if named else "")
 
 
+def tell_left(job: str) -> None:
+    """Say that a job goes on, and how to come back to it or to stop it."""
+    click.echo(f"Left job {job}, which goes on.", err=True)
+    click.echo(f"  watch it again: {command_for('watch', job)}", err=True)
+    click.echo(f"  stop it:        {command_for('cancel', job)}", err=True)
+
+
 def follow(run: Run, view: View) -> None:
     """Show a run until its end; Ctrl-C leaves the job to itself.
 
@@ -47,9 +54,8 @@ def follow(run: Run, view: View) -> None:
                 view.show(event)
         result = run.result()
     except KeyboardInterrupt as interrupt:
-        click.echo(f"\nLeft job {run.job}, which goes on.", err=True)
-        click.echo(f"  watch it again: {command_for('watch', run.job)}", err=True)
-        click.echo(f"  stop it:        {command_for('cancel', run.job)}", err=True)
+        click.echo(err=True)
+        tell_left(run.job)
         raise SystemExit(INTERRUPTED) from interrupt
     if len(run.losses) and result.final_loss > run.losses[0]:
         click.echo("The loss has grown: try a smaller --learning-rate, or --standardize.", err=True)

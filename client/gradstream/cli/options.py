@@ -74,6 +74,14 @@ def spec_options(command: Command) -> Command:
     return _apply(_SPEC_OPTIONS, command)
 
 
+def with_defaults(command: click.Command, **defaults: str) -> None:
+    """Let the help of a command's options tell defaults of its own."""
+    for option in command.params:
+        if isinstance(option, click.Option) and option.name in defaults:
+            text = (option.help or "").partition("  [default: ")[0]
+            option.help = f"{text}  [default: {defaults[option.name]}]"
+
+
 def _apply(options: Sequence[Callable[[Command], Command]], command: Command) -> Command:
     # The last decorator applied is the first option shown.
     for option in reversed(options):

@@ -50,6 +50,35 @@ def parameter_lines(result: Completed, spec: Spec) -> list[str]:
     return [f"parameters{units}:", *aligned([["", *heading], *rows])]
 
 
+def values_by_name(result: Completed, spec: Spec) -> dict[str, float]:
+    """Each number of the parameters in the data's own units, by the names of feature and target."""
+    parameters = result.unscaled_parameters or result.parameters
+    targets, features = parameters["weight"].shape
+    of = [f" of {name}" for name in spec.target_names or _numbered("y", targets)] if targets > 1 else [""]
+    names = spec.feature_names or _numbered("x", features)
+    values = {
+        f"weight {name}{of[j]}": float(parameters["weight"][j, i])
+        for j in range(targets)
+        for i, name in enumerate(names)
+    }
+    if "bias" in parameters:
+        values |= {f"bias{of[j]}": float(parameters["bias"][j]) for j in range(targets)}
+    return values
+
+
+def predictions_by_name(result: Completed, spec: Spec) -> dict[str, float]:
+    """Each prediction, by its row: `f(5)`; and its target, where there are several."""
+    if spec.predict_rows is None or result.predictions is None:
+        return {}
+    targets = result.predictions.shape[1]
+    of = [f" {name}" for name in spec.target_names or _numbered("y", targets)] if targets > 1 else [""]
+    return {
+        f"f({', '.join(f'{x:g}' for x in row)}){of[j]}": float(prediction[j])
+        for row, prediction in zip(spec.predict_rows, result.predictions, strict=True)
+        for j in range(targets)
+    }
+
+
 def outcome_line(result: Completed) -> str:
     """How far training went, and how long it took."""
     epochs, time = counted(result.epochs, "epoch"), duration(result.training_seconds)
