@@ -55,3 +55,15 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
 def wait_for_end(pids: set[int]) -> None:
     """Wait until none of these processes is there any more."""
     wait_until(lambda: not any(map(alive, pids)), f"the end of processes {pids}")
+
+
+def wait_until_idle(pid: int) -> None:
+    """Wait until a process uses no processor any more."""
+    used: list[str] = []
+
+    def idle() -> bool:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        used.append(" ".join(fields[11:13]))
+        return len(used) > 30 and len(set(used[-30:])) == 1
+
+    wait_until(idle, f"process {pid} idle")

@@ -52,13 +52,17 @@ class Server:
         """Make the parts and wire them.
 
         Raises:
-            DataDirError: the data directory cannot be used.
+            DataDirError, StoreError: the data directory, or the database in it, cannot be used.
         """
         self._config = config
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._lock = DataDirLock(config.data_dir)
-        self._store = SqlJobStore.open_sqlite(config.data_dir / "gradstream.sqlite")
+        try:
+            self._store = SqlJobStore.open_sqlite(config.data_dir / "gradstream.sqlite")
+        except BaseException:
+            self._lock.close()
+            raise
         data = FileDataStore(config.data_dir / "data")
         codec = ProtoCodec()
         self._log = EventLog(self._store, codec)
@@ -146,6 +150,21 @@ class Server:
     async def _shutdown(self) -> None:
         _logger.info("stopping")
         await self._set_health(serving=False)
+        try:
+            await self._drain()
+        except Exception:
+            # All that follows has to happen all the same; the next start finds what is left.
+            _logger.exception("running jobs could not be ended properly")
+        # Health watches stay open as long as they are let.
+        await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
+        await self._executor.close()
+        await self._log.close()
+        self._store.close()
+        self._lock.close()
+        _logger.info("stopped")
+
+    async def _drain(self) -> None:
+        """Let running jobs end, or when asked to stop a second time, do not."""
         drain = asyncio.create_task(self._service.drain(self._config.drain_timeout))
         hurry = asyncio.create_task(self._hurry.wait())
         await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
@@ -153,13 +172,6 @@ class Server:
         if not drain.done():
             await self._service.drain(0)
         await drain
-        # Health watches stay open as long as they are let.
-        await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
-        await self._executor.close()
-        await self._log.close()
-        self._store.close()
-        self._lock.__exit__(None, None, None)
-        _logger.info("stopped")
 
     async def _set_health(self, serving: bool) -> None:
         answer = health_pb2.HealthCheckResponse

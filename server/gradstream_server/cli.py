@@ -65,10 +65,11 @@ async def _run(config: ServerConfig) -> int:
     # Imported here so that --help does not wait for it.
     from gradstream_server.app import AddressInUse, Server
     from gradstream_server.lock import DataDirError
+    from gradstream_server.stores.sql import StoreError
 
     try:
         await Server(config).serve(lambda address: print(f"gradstream is listening on {address}", flush=True))
-    except (AddressInUse, DataDirError) as error:
+    except (AddressInUse, DataDirError, StoreError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return _EXIT_FAILED
     return 0

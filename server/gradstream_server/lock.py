@@ -2,17 +2,15 @@
 
 import fcntl
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
 
 class DataDirError(Exception):
     """The data directory cannot be used; the text says why and what to do."""
 
 
-class DataDirLock(AbstractContextManager["DataDirLock"]):
-    """Makes the data directory and holds it while open. The system lets go of it when the process dies."""
+class DataDirLock:
+    """Makes the data directory and holds it until closed. The system lets go when the process dies."""
 
     def __init__(self, data_dir: Path) -> None:
         """
@@ -20,7 +18,7 @@ class DataDirLock(AbstractContextManager["DataDirLock"]):
             DataDirError: it cannot be written, or another server has it.
         """
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = (data_dir / "lock").open("a+")
         except OSError as error:
             raise DataDirError(
@@ -40,7 +38,6 @@ class DataDirLock(AbstractContextManager["DataDirLock"]):
         self._file.write(str(os.getpid()))
         self._file.flush()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Let go of it."""
         self._file.close()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.domain import resolved, table
-from tests.processes import descendants, parent, wait_for_end
+from tests.processes import descendants, parent, wait_for_end, wait_until_idle
 
 from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.jobs.errors import FaultReason
@@ -189,9 +189,39 @@ async def test_a_worker_that_dies_idle_is_replaced(open_executor: Open, tmp_path
         (worker,) = workers()
         os.kill(worker, signal.SIGKILL)
         wait_for_end({worker})
-        last = (await run(executor, task()))[-1]
-        assert isinstance(last, Completed) or fault_of(last) is FaultReason.WORKER_DIED
         assert isinstance((await run(executor, task()))[-1], Completed)
+
+
+async def test_a_worker_that_died_idle_fails_nobody(open_executor: Open, tmp_path: Path) -> None:
+    """A job would fail for what happened to a worker before it got there."""
+    async with open_executor(tmp_path) as executor:
+        await executor.devices()
+        for turn in range(5):
+            (worker,) = workers()
+            os.kill(worker, signal.SIGKILL)
+            # At once, before the executor can have seen it.
+            assert isinstance((await run(executor, task(f"job {turn}")))[-1], Completed)
+
+
+async def test_a_stop_before_the_task_has_begun(open_executor: Open, tmp_path: Path) -> None:
+    """A job cancelled on its way from the queue to its worker would train to its end."""
+    async with open_executor(tmp_path) as executor:
+        await executor.devices()
+        executor.stop("job")
+        assert [event.state for event in await run(executor, endless())] == ["CANCELLED"]
+
+
+async def test_a_worker_that_nobody_listens_to_waits(open_executor: Open, tmp_path: Path) -> None:
+    """A slow disk would cost the server growing memory, and a cancel would take minutes to arrive."""
+    async with open_executor(tmp_path) as executor:
+        data = table(rows=1, features=63)
+        many = task(data=data, epochs=10_000_000, learning_rate=1e-6)
+        FileDataStore(tmp_path).put(many.spec.data.digest, data)
+        async with aclosing(executor.run(many)) as happenings:
+            first = await anext(happenings)
+            assert isinstance(first[0], Started)
+            (worker,) = workers()
+            await asyncio.to_thread(wait_until_idle, worker)
 
 
 async def test_a_run_that_nobody_follows_any_more_harms_no_other(open_executor: Open, tmp_path: Path) -> None:

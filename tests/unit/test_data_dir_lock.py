@@ -1,6 +1,7 @@
 """The lock on a data directory: one server at a time, and never one too few."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from gradstream_server.lock import DataDirError, DataDirLock
 def test_only_one_has_it_and_the_other_is_told_who(tmp_path: Path) -> None:
     """Two servers would write over each other's jobs."""
     with (
-        DataDirLock(tmp_path),
+        closing(DataDirLock(tmp_path)),
         pytest.raises(DataDirError, match=f"another server .process {os.getpid()}. uses"),
     ):
         DataDirLock(tmp_path)
@@ -20,14 +21,14 @@ def test_only_one_has_it_and_the_other_is_told_who(tmp_path: Path) -> None:
 def test_it_is_free_again(tmp_path: Path) -> None:
     """After a crash an operator would have to delete a file by hand."""
     for _ in range(3):
-        with DataDirLock(tmp_path):
+        with closing(DataDirLock(tmp_path)):
             assert (tmp_path / "lock").read_text() == str(os.getpid())
     (tmp_path / "lock").write_text("12345 and the rest of a crash")
-    with DataDirLock(tmp_path):
+    with closing(DataDirLock(tmp_path)):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
 
 
 def test_the_directory_is_made(tmp_path: Path) -> None:
     """A new user would have to make a directory first."""
-    with DataDirLock(tmp_path / "a" / "b"):
+    with closing(DataDirLock(tmp_path / "a" / "b")):
         assert (tmp_path / "a" / "b").is_dir()

@@ -153,7 +153,7 @@ class StateChange(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """For FAILED: what went wrong, with an `ErrorInfo` whose reason programs can rely on. DIVERGED: the
-        loss was no longer finite. OUT_OF_MEMORY, TRAINER_FAILED, WORKER_DIED, SERVER_STOPPED: what they say.
+        loss was no longer finite. PREDICTIONS_NOT_FINITE: those for `predict_rows` were not. OUT_OF_MEMORY, TRAINER_FAILED, WORKER_DIED, SERVER_STOPPED: what they say.
         """
 
     def __init__(

@@ -159,14 +159,14 @@ class Spec(_message.Message):
     def initial_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
         """Where training starts, in the data's own units. Names and shapes: "weight" (targets, features) and,
         with an intercept, "bias" (targets); the empty shape with one value fills the whole parameter. One
-        that is not given starts as the trainer's own: 0 for manual and autograd, torch's seeded
-        initialization for module.
+        that is not given starts as the trainer's own, in scaled units with `standardize`: 0 for manual and
+        autograd, torch's seeded initialization for module.
         """
 
     @_builtins.property
     def predict_rows(self) -> Global___Tensor:
         """Rows to predict before and after training, shape (rows, features), in the data's own units. Default
-        none; the one row x = 5 for the reference experiment. Predictions are finite or the job fails.
+        none; the one row x = 5 for the reference experiment. The job fails when a prediction is not finite.
         """
 
     def __init__(
@@ -303,11 +303,11 @@ class InlineData(_message.Message):
 
     @_builtins.property
     def feature_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A name for each feature, unique and not empty. Default x1, x2 and so on."""
+        """A name for each feature, unique, from 1 to 200 characters. Default x1, x2 and so on."""
 
     @_builtins.property
     def target_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """A name for each target, unique and not empty. Default y1, y2 and so on."""
+        """A name for each target, unique, from 1 to 200 characters. Default y1, y2 and so on."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class TrainingServiceStub:
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
     RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-    UNAVAILABLE         DRAINING: the server is stopping
+    UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
@@ -98,7 +98,7 @@ class TrainingServiceServicer:
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
     RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-    UNAVAILABLE         DRAINING: the server is stopping
+    UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
@@ -128,7 +128,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Returns jobs, newest first, a page at a time.
+        """Returns jobs, newest first, a page at a time. To keep a page small, their specs come without names of
+        features and targets, initial parameters and rows to predict; `GetJob` has them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -153,7 +154,7 @@ class TrainingServiceServicer:
 
     def ValidateSpec(self, request, context):
         """Checks a spec and returns what the server would make of it, without keeping or starting anything.
-        Fails as `CreateJob` would, but for QUEUE_FULL.
+        Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -216,7 +217,7 @@ class TrainingService:
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
     RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-    UNAVAILABLE         DRAINING: the server is stopping
+    UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.

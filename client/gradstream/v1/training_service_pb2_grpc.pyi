@@ -39,7 +39,7 @@ class TrainingServiceStub:
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
       RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-      UNAVAILABLE         DRAINING: the server is stopping
+      UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
@@ -59,7 +59,9 @@ class TrainingServiceStub:
     GetJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.GetJobRequest, _job_pb2.Job]
     """Returns a job as it stands."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ListJobsRequest, _training_service_pb2.ListJobsResponse]
-    """Returns jobs, newest first, a page at a time."""
+    """Returns jobs, newest first, a page at a time. To keep a page small, their specs come without names of
+    features and targets, initial parameters and rows to predict; `GetJob` has them.
+    """
     WatchJob: _grpc.UnaryStreamMultiCallable[_training_service_pb2.WatchJobRequest, _event_pb2.TrainingEvent]
     """Streams the log of a job from any sequence to its end, and waits for events to come while the job
     lives. Any number of watchers may attach, at any time, each at its own pace.
@@ -71,7 +73,7 @@ class TrainingServiceStub:
     """
     ValidateSpec: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
-    Fails as `CreateJob` would, but for QUEUE_FULL.
+    Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
     """
 
 @_typing.type_check_only
@@ -86,7 +88,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
       RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-      UNAVAILABLE         DRAINING: the server is stopping
+      UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
@@ -103,7 +105,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     GetJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Returns a job as it stands."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ListJobsRequest, _training_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Returns jobs, newest first, a page at a time."""
+    """Returns jobs, newest first, a page at a time. To keep a page small, their specs come without names of
+    features and targets, initial parameters and rows to predict; `GetJob` has them.
+    """
     WatchJob: _aio.UnaryStreamMultiCallable[_training_service_pb2.WatchJobRequest, _event_pb2.TrainingEvent]  # type: ignore[assignment]
     """Streams the log of a job from any sequence to its end, and waits for events to come while the job
     lives. Any number of watchers may attach, at any time, each at its own pace.
@@ -115,7 +119,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     ValidateSpec: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]  # type: ignore[assignment]
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
-    Fails as `CreateJob` would, but for QUEUE_FULL.
+    Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
     """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -129,7 +133,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
       RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
-      UNAVAILABLE         DRAINING: the server is stopping
+      UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
@@ -168,7 +172,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.ListJobsResponse, _abc.Awaitable[_training_service_pb2.ListJobsResponse]]:
-        """Returns jobs, newest first, a page at a time."""
+        """Returns jobs, newest first, a page at a time. To keep a page small, their specs come without names of
+        features and targets, initial parameters and rows to predict; `GetJob` has them.
+        """
 
     @_abc_1.abstractmethod
     def WatchJob(
@@ -198,7 +204,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.ValidateSpecResponse, _abc.Awaitable[_training_service_pb2.ValidateSpecResponse]]:
         """Checks a spec and returns what the server would make of it, without keeping or starting anything.
-        Fails as `CreateJob` would, but for QUEUE_FULL.
+        Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
         """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gradstream_server.executors.messages import Assignment, Hello, Stop
-from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.errors import Fault, FaultReason, NoWorker
 from gradstream_server.jobs.events import Completed, Event, StateChange
 from gradstream_server.jobs.executor import Device, Task
 from gradstream_server.jobs.job import ENDED
@@ -25,6 +25,7 @@ _logger = logging.getLogger(__name__)
 _RESPAWN_S = 1.0
 _CLOSE_S = 2.0
 _INBOX = 8
+_TRIES = 3
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -60,6 +61,7 @@ class LocalExecutor:
         self._busy: dict[str, _Worker] = {}
         self._starting: set[asyncio.Task[None]] = set()
         self._devices: asyncio.Future[Sequence[Device]] = asyncio.get_running_loop().create_future()
+        self._failed_starts = 0
         self._closing = False
 
     def start(self) -> None:
@@ -220,6 +222,8 @@ class LocalExecutor:
             return
         if isinstance(message, Hello):
             worker.ready = True
+            if self._devices.done() and self._devices.exception():
+                self._devices = asyncio.get_running_loop().create_future()
             if not self._devices.done():
                 self._devices.set_result(message.devices)
             self._offer(worker)
@@ -238,6 +242,11 @@ class LocalExecutor:
         if self._closing:
             return
         _logger.warning("a worker has ended", extra={"exit_code": worker.process.exitcode, "job": worker.job})
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= _TRIES and not self._devices.done():
+                self._devices.set_exception(NoWorker())
+                self._devices.exception()  # Whoever asks is told; nobody has to.
         self._spawn(0 if worker.ready else _RESPAWN_S)
 
 

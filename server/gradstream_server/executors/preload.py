@@ -3,11 +3,19 @@
 The first construction of an optimizer imports `torch._dynamo`, which takes longer than all the rest.
 """
 
-import array_api_compat.torch  # noqa: F401 - imported for its effect
-import torch
-import torch._dynamo  # noqa: F401 - imported for its effect
+import signal
+from importlib import import_module
 
-import gradstream_server.executors.worker
-import gradstream_server.trainers.autograd
-import gradstream_server.trainers.manual
-import gradstream_server.trainers.module  # noqa: F401 - imported for its effect
+# Ctrl-C on a terminal reaches the whole group, from the first moment on.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+for _module in (
+    "torch",
+    "torch._dynamo",
+    "array_api_compat.torch",
+    "gradstream_server.trainers.manual",
+    "gradstream_server.trainers.autograd",
+    "gradstream_server.trainers.module",
+    "gradstream_server.executors.worker",
+):
+    import_module(_module)

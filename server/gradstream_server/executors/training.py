@@ -72,7 +72,11 @@ class Training:
             stop_requested: asked whenever epochs leave; training then stops at the end of that epoch.
         """
         spec, trainer = self._spec, self._trainer
-        gathered: list[Event] = [self._started()]
+        started = self._started()
+        if not _finite(started.predictions):
+            yield [_predictions_not_finite("before")]
+            return
+        gathered: list[Event] = [started]
         if not self._begins_quickly():
             yield gathered
             gathered = []
@@ -98,9 +102,7 @@ class Training:
                     return
                 leave_at = now() + GATHER_S
             gathered += gathering.take()
-            completed = self._completed(gathering.last_loss, training_s=now() - begin)
-            # The last loss is of the parameters before the last update: these may be past all numbers too.
-            yield [*gathered, completed or diverged(spec.epochs, spec.standardize)]
+            yield [*gathered, self._end(gathering.last_loss, training_s=now() - begin)]
         except Diverged as reason:
             yield [*gathered, *reason.updates, diverged(reason.epoch, spec.standardize)]
 
@@ -121,18 +123,16 @@ class Training:
             scaling=(self._scaling.mean, self._scaling.scale) if self._scaling else None,
         )
 
-    def _completed(self, final_loss: float, training_s: float) -> Completed | None:
-        """The last event; None when parameters or predictions are not finite."""
+    def _end(self, final_loss: float, training_s: float) -> Completed | StateChange:
+        """The last event of a training whose losses were finite."""
         parameters = _on_host(self._trainer.parameters())
         predictions = None if self._asked is None else self._trainer.predict(self._asked)
         unscaled = self._scaling.to_own_units(parameters) if self._scaling else None
-        arrays = [
-            *parameters.values(),
-            *(unscaled or {}).values(),
-            *([] if predictions is None else [predictions]),
-        ]
-        if not all(np.isfinite(array).all() for array in arrays):
-            return None
+        # The last loss is of the parameters before the last update: these may be past all numbers too.
+        if not _finite(*parameters.values(), *(unscaled or {}).values()):
+            return diverged(self._spec.epochs, self._spec.standardize)
+        if not _finite(predictions):
+            return _predictions_not_finite("after")
         return Completed(
             epochs=self._spec.epochs,
             final_loss=final_loss,
@@ -152,6 +152,19 @@ class Training:
     def _scaled(self, features: FloatArray) -> FloatArray:
         scaled = self._scaling.apply(features) if self._scaling else features
         return np.ascontiguousarray(scaled, dtype=self._spec.dtype)
+
+
+def _finite(*arrays: FloatArray | None) -> bool:
+    return all(np.isfinite(array).all() for array in arrays if array is not None)
+
+
+def _predictions_not_finite(when: str) -> StateChange:
+    message = (
+        f"a prediction {when} training is past the largest number of its dtype: "
+        "give smaller predict_rows, or use dtype float64"
+    )
+    fault = Fault(FaultReason.PREDICTIONS_NOT_FINITE, message)
+    return StateChange("FAILED", message, fault=fault)
 
 
 def diverged(epoch: int, standardized: bool) -> StateChange:

@@ -11,6 +11,7 @@ RequestError                    the caller can do something about it
 ├── Busy                        try again after `retry_after_s`
 │   ├── QueueFull
 │   └── TooManyWatches
+├── NoWorker                    the workers do not start
 └── Draining
 
 `Fault` is a value, not an exception: what ended a job.
@@ -115,10 +116,18 @@ class Draining(RequestError):
         super().__init__("the server is stopping and takes no new jobs; try again when it is back")
 
 
+class NoWorker(RequestError):
+    """The workers do not start, so nobody knows the devices and nothing can be trained."""
+
+    def __init__(self) -> None:
+        super().__init__("the server's workers do not start; its log tells why, and it goes on trying")
+
+
 class FaultReason(StrEnum):
     """Why a job failed; programs can rely on it."""
 
     DIVERGED = "DIVERGED"
+    PREDICTIONS_NOT_FINITE = "PREDICTIONS_NOT_FINITE"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     TRAINER_FAILED = "TRAINER_FAILED"
     WORKER_DIED = "WORKER_DIED"

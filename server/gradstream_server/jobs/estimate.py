@@ -11,6 +11,9 @@ _OTHER_CALLS_S = 100e-6
 # Passes over the data of one update, forward and backward, and how fast memory is read.
 _PASSES = 3
 _BYTES_PER_S = 5e9
+# Multiplications and additions, forward and backward.
+_PRODUCTS_PER_S = 5e9
+_LONGEST_S = 100 * 365 * 86400.0
 # A shuffled epoch copies the rows in a random order.
 _SHUFFLE_BYTES_PER_S = 5e8
 
@@ -33,7 +36,9 @@ def estimate(spec: Spec) -> Estimate:
     memory += spec.standardize * rows * columns * 8 + 4 * spec.parameter_count * 8
 
     updates = -(-rows // spec.batch_size)
-    epoch_s = updates * _CALLS_S.get(spec.trainer, _OTHER_CALLS_S) + _PASSES * data_bytes / _BYTES_PER_S
+    products = 4 * rows * len(spec.data.feature_names) * len(spec.data.target_names)
+    epoch_s = updates * _CALLS_S.get(spec.trainer, _OTHER_CALLS_S)
+    epoch_s += _PASSES * data_bytes / _BYTES_PER_S + products / _PRODUCTS_PER_S
     if spec.shuffle:
         epoch_s += data_bytes / _SHUFFLE_BYTES_PER_S
-    return Estimate(memory_bytes=memory, duration_s=spec.epochs * epoch_s)
+    return Estimate(memory_bytes=memory, duration_s=min(spec.epochs * epoch_s, _LONGEST_S))

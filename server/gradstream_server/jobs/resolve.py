@@ -17,6 +17,7 @@ from gradstream_server.jobs.spec import Dtype, FloatArray, InlineData, Spec, Spe
 from gradstream_server.trainers import devices
 
 _MAX_SEED = 2**63 - 1
+_MAX_NAME = 200
 _LEARNING_RATE = 0.01
 
 
@@ -180,6 +181,9 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
                 )
             elif len(set(names)) != len(names) or not all(names):
                 check.fail(path, "has an empty name or one that stands twice; each has to be there once")
+            elif len(longest := max(names, key=len)) > _MAX_NAME:
+                what = f"has a name of {len(longest)} characters"
+                check.fail(path, f"{what}, beginning with {longest[:20]!r}; at most {_MAX_NAME} are allowed")
     if data.features.ndim == data.targets.ndim == 2 and len(data.features) != len(data.targets):
         check.fail(
             "inline_data.targets.shape",
@@ -223,7 +227,8 @@ def _initial_parameters(
         else:
             check.fits(f"{path}.value.data", value, dtype)
             resolved[name] = np.full(shapes[name], value, dtype=value.dtype)
-    return resolved
+    # In the model's order, so that the same parameters are the same spec.
+    return {name: resolved[name] for name in shapes if name in resolved}
 
 
 def _check_predict_rows(

@@ -163,7 +163,10 @@ class JobService:
             return found
         if found.ended:
             raise JobAlreadyEnded(job, str(found.state))
-        return await self._runner.cancel(found)
+        job_now = await self._runner.cancel(found)
+        if job_now.ended and job_now.state is not JobState.CANCELLED:
+            raise JobAlreadyEnded(job, str(job_now.state))
+        return job_now
 
     def watch(self, job: str, after: int) -> AsyncIterator[Sequence[EventRecord]]:
         """The events of a job after a sequence, as they come, to the end of its log.

@@ -1,5 +1,6 @@
 """Jobs of the domain as messages of the contract."""
 
+import re
 from collections.abc import Sequence
 
 from gradstream.v1 import event_pb2, job_pb2
@@ -28,6 +29,17 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         error=fault_status(job.fault) if job.fault else None,
     )
     message.spec.ParseFromString(job.spec)
+    return message
+
+
+def to_listed(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
+    """A job for a list: without what may be large."""
+    message = to_message(job, jobs_ahead)
+    message.spec.ClearField("initial_parameters")
+    message.spec.ClearField("predict_rows")
+    if message.spec.HasField("inline_data"):
+        message.spec.inline_data.ClearField("feature_names")
+        message.spec.inline_data.ClearField("target_names")
     return message
 
 
@@ -64,7 +76,7 @@ def cursor(token: str) -> int | None:
     if not token:
         return None
     number = token.removeprefix(_TOKEN_PREFIX)
-    if number == token or not number.isascii() or not number.isdigit() or len(number) > 18:
+    if number == token or not re.fullmatch("[1-9][0-9]{0,17}", number):
         what = f"is {token!r}; it has to be the next_page_token of the page before, or empty"
         raise InvalidRequest([Violation("page_token", what)])
     return int(number)

@@ -28,12 +28,14 @@ _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.SequenceBeyondLog: (grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_BEYOND_LOG"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.TooManyWatches: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
+    errors.NoWorker: (grpc.StatusCode.UNAVAILABLE, "NO_WORKER"),
     errors.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
 }
 
 _FAULT_CODES = {
     # The same spec diverges every time.
     FaultReason.DIVERGED: code_pb2.INVALID_ARGUMENT,
+    FaultReason.PREDICTIONS_NOT_FINITE: code_pb2.INVALID_ARGUMENT,
     FaultReason.OUT_OF_MEMORY: code_pb2.RESOURCE_EXHAUSTED,
     FaultReason.TRAINER_FAILED: code_pb2.INTERNAL,
     FaultReason.WORKER_DIED: code_pb2.INTERNAL,

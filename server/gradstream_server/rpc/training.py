@@ -63,7 +63,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             jobs.states(request.states), jobs.cursor(request.page_token), request.page_size or _DEFAULT_PAGE
         )
         return training_service_pb2.ListJobsResponse(
-            jobs=[jobs.to_message(job, self._service.jobs_ahead(job)) for job in page],
+            jobs=[jobs.to_listed(job, self._service.jobs_ahead(job)) for job in page],
             next_page_token=jobs.page_token(cursor),
         )
 

@@ -1,6 +1,7 @@
 """The tables. A change here needs a migration beside it, in `migrations/versions`."""
 
 from sqlalchemy import (
+    BigInteger,
     Column,
     DateTime,
     Double,
@@ -28,8 +29,8 @@ JOBS = Table(
     Column("start_time", DateTime(timezone=True)),
     Column("end_time", DateTime(timezone=True)),
     Column("attempt", Integer, nullable=False),
-    Column("last_sequence", Integer, nullable=False),
-    Column("epochs_done", Integer, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("epochs_done", BigInteger, nullable=False),
     Column("last_loss", Double),
     Column("fault", Text, comment="JSON: reason, message, facts"),
     Index("jobs_by_state", "state", "number"),
@@ -39,7 +40,7 @@ EVENTS = Table(
     "events",
     METADATA,
     Column("job", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
 )
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.exc import IntegrityError, NoSuchTableError
+from sqlalchemy.exc import DatabaseError, IntegrityError
 
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.errors import Fault, FaultReason
@@ -40,6 +39,10 @@ _UPDATE_JOB = (
 _PAGE_EVENTS = 256
 
 
+class StoreError(Exception):
+    """The database cannot be used; the text says why and what to do."""
+
+
 class SqlJobStore:
     """Jobs and their logs. The engine's connections are pooled; any thread may call."""
 
@@ -48,10 +51,21 @@ class SqlJobStore:
 
     @classmethod
     def open_sqlite(cls, path: Path) -> "SqlJobStore":
-        """The store in a SQLite file, made or migrated as needed."""
+        """The store in a SQLite file, made or migrated as needed.
+
+        Raises:
+            StoreError: it cannot be read or written, or a newer version has made it.
+        """
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", _configure_sqlite)
-        migrate(engine)
+        try:
+            migrate(engine)
+        except BaseException as error:
+            engine.dispose()
+            if isinstance(error, DatabaseError):
+                what = f"cannot use the database {path}: {error.orig}"
+                raise StoreError(f"{what}; restore it, or name another directory with --data-dir") from error
+            raise
         return cls(engine)
 
     def close(self) -> None:
@@ -133,11 +147,21 @@ class SqlJobStore:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the tables to the revision of this version."""
-    with engine.connect() as connection, suppress(NoSuchTableError):
+    """Bring the tables to the revision of this version.
+
+    Raises:
+        StoreError: they are of a newer one.
+    """
+    with engine.connect() as connection:
         known = inspect(connection).has_table("alembic_version")
-        if known and connection.scalar(text("SELECT version_num FROM alembic_version")) == HEAD:
-            return
+        revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
+    if revision == HEAD:
+        return
+    if revision and revision > HEAD:
+        raise StoreError(
+            f"the database is of revision {revision}, this version of gradstream knows those up to {HEAD}; "
+            "use the version that has made it, or name another directory with --data-dir"
+        )
     # Importing Alembic takes as long as starting all the rest; most starts have nothing to migrate.
     from alembic import command
     from alembic.config import Config

@@ -1,5 +1,6 @@
 """Starting: settings come from where they should, and what is wrong is said in one sentence."""
 
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
         assert code == 1
         assert said.startswith(f"Error: cannot use the data directory {path}")
         assert said.count("\n") == 1
+
+
+def test_a_database_that_is_none_and_one_of_a_newer_version(tmp_path: Path) -> None:
+    """An operator would read a stack trace, or an older server write into what it does not understand."""
+    path = tmp_path / "gradstream.sqlite"
+    path.write_bytes(b"This is not a database." * 100)
+    code, said = failing("--address=127.0.0.1:0", f"--data-dir={tmp_path}")
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith(f"Error: cannot use the database {path}: file is not a database; restore it")
+
+    path.unlink()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    database.close()
+    code, said = failing("--address=127.0.0.1:0", f"--data-dir={tmp_path}")
+    assert (code, said.count("\n")) == (1, 1)
+    assert "the database is of revision 9999" in said
+    assert "use the version that has made it" in said
 
 
 @pytest.mark.parametrize(

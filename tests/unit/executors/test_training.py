@@ -148,6 +148,8 @@ def test_predictions_past_all_numbers_are_no_success() -> None:
     events = run(trainer="manual", data=data, predict_rows=rows, initial_parameters={"weight": np.array(1e9)})
     assert isinstance(events[-1], StateChange)
     assert events[-1].state == "FAILED"
+    assert events[-1].fault
+    assert events[-1].fault.reason is FaultReason.PREDICTIONS_NOT_FINITE
 
 
 def test_a_stop_ends_the_training_and_keeps_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,9 @@ async def test_a_job_whose_whole_run_is_on_its_way_to_the_store(store: HeldStore
         cancelling = asyncio.create_task(its.service.cancel(job.id))
         await asyncio.sleep(0)  # Let it find the job as it is stored: RUNNING.
         store.release()
-        assert (await cancelling).state is JobState.SUCCEEDED
+        with pytest.raises(JobAlreadyEnded):
+            await cancelling
+        assert (await its.service.get(job.id)).state is JobState.SUCCEEDED
 
 
 async def test_a_caller_who_does_not_wait_has_cancelled_all_the_same(store: HeldStore) -> None:

@@ -19,8 +19,8 @@ def upgrade() -> None:
         sa.Column("start_time", sa.DateTime(timezone=True)),
         sa.Column("end_time", sa.DateTime(timezone=True)),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("last_sequence", sa.Integer, nullable=False),
-        sa.Column("epochs_done", sa.Integer, nullable=False),
+        sa.Column("last_sequence", sa.BigInteger, nullable=False),
+        sa.Column("epochs_done", sa.BigInteger, nullable=False),
         sa.Column("last_loss", sa.Double),
         sa.Column("fault", sa.Text),
     )
@@ -28,6 +28,6 @@ def upgrade() -> None:
     op.create_table(
         "events",
         sa.Column("job", sa.String(32), sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
-        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
