@@ -26,7 +26,7 @@ class AsyncRun(WatchedRun):
     async def __aiter__(self) -> AsyncIterator[StateChange | Started | EpochUpdate | Completed]:
         turn = self._reader.take_turn()
         try:
-            while await self._reader.fill():
+            while await self._reader.fill(turn):
                 for update in self._reader.updates():
                     yield update
         finally:
@@ -36,7 +36,7 @@ class AsyncRun(WatchedRun):
         """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
         turn = self._reader.take_turn()
         try:
-            while await self._reader.fill():
+            while await self._reader.fill(turn):
                 for event in self._reader.events():
                     yield event
         finally:

@@ -14,6 +14,11 @@ _NOBODY_THERE = re.compile(
     r"Failed to connect to remote host|connect failed|errors resolving|[Rr]esolution failed|timed? ?out"
 )
 
+# What gRPC says when something accepts connections that does not speak HTTP/2, or is no gRPC server.
+_WRONG_SERVER = re.compile(
+    r"Failed parsing HTTP/2|http1\.x server|Received http2 header with status|invalid value for content-type"
+)
+
 
 def server_address(server: str | None) -> str:
     """The address to call: the one given, else GRADSTREAM_SERVER, else 127.0.0.1:50051.
@@ -70,4 +75,26 @@ def unreachable(address: str, error: GradstreamError) -> ServerUnreachableError:
         "--server or GRADSTREAM_SERVER",
         code=error.code,
         reason="SERVER_UNREACHABLE",
+    )
+
+
+def is_wrong_server(error: GradstreamError) -> bool:
+    """Whether what answers is no gRPC server."""
+    return not error.reason and bool(_WRONG_SERVER.search(error.message))
+
+
+def wrong_server(address: str, error: GradstreamError) -> ServerUnreachableError:
+    """The error for a server of another kind."""
+    return ServerUnreachableError(
+        f"what answers at {address} is not a gradstream server", code=error.code, reason="NOT_GRADSTREAM"
+    )
+
+
+def stopping(address: str, error: GradstreamError) -> UnavailableError:
+    """The error for a job that a server does not take any more."""
+    return UnavailableError(
+        f"the server at {address} is stopping and takes no new jobs",
+        code=error.code,
+        reason=error.reason,
+        retry_after=error.retry_after,
     )

@@ -65,7 +65,25 @@ class Client:
         targets: what is to be predicted, shape (rows, targets), or (rows,) for a single one.
         request_id: a UUID of version 4. The same id with the same spec attaches to the
             same job. Default: a new one.
-        options: see `SpecOptions`.
+        options: any of these, by name; types and more are told by `help(gradstream.SpecOptions)`.
+
+            trainer: how the gradient is obtained: "manual" (the default), "autograd" or "module".
+            device: "auto", "cpu", "cuda", "cuda:N" or "mps". Default: the first the server has.
+            epochs: how often to go through all rows. Default 100; 20 for the manual reference experiment.
+            learning_rate: step length of gradient descent. Default 0.01.
+            batch_size: rows per update. Default: all of them.
+            shuffle: whether rows are visited in a new order every epoch. Default: only with mini-batches.
+            gradient_reduction: gradient of the "mean" (the default) or the "sum" of squared errors.
+            intercept: whether the model has a bias. Default: yes.
+            l2: strength of L2 regularization of the weight. Default 0.
+            dtype: precision of training, "float32" or "float64". Default: that of the features.
+            seed: seed of everything random. Default 0.
+            standardize: whether features are scaled to mean 0 and standard deviation 1. Default: no.
+            initial_parameters: where training starts, such as {"weight": 0.0, "bias": 1.0}.
+            report_every: report every n-th epoch only. Default 1: all.
+            predict_rows: rows to predict before and after training, shape (rows, features).
+            feature_names: a name for each feature. Default: the columns of a table that has some.
+            target_names: a name for each target. Default: the columns of a table that has some.
 
         Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.

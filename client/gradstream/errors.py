@@ -9,7 +9,7 @@ GradstreamError
 ├── ResourceExhaustedError    a limit: a full queue, a request too large; see `retry_after`
 ├── AccessDeniedError         the server does not let this caller
 ├── UnavailableError          the server could not be reached, or is stopping
-│   └── ServerUnreachableError   there is no server at the address
+│   └── ServerUnreachableError   there is no gradstream server at the address
 ├── DeadlineExceededError     no answer in time
 ├── UnsupportedError          the server does not know this call: it is older, or not gradstream
 ├── ServerFaultError          a fault inside the server
@@ -28,7 +28,8 @@ class Violation:
     """A value that is not allowed."""
 
     field: str
-    """Path of the field, such as `spec.learning_rate`."""
+    """Path of the field in the request, such as `spec.inline_data.features.shape`; the message of the error
+    names the argument instead: `features`."""
     description: str
     """What is allowed there."""
 
@@ -105,7 +106,7 @@ class UnavailableError(GradstreamError):
 
 
 class ServerUnreachableError(UnavailableError):
-    """There is no server at the address."""
+    """There is no server at the address, or none of gradstream."""
 
 
 class DeadlineExceededError(GradstreamError):

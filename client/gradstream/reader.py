@@ -1,5 +1,6 @@
 """Reads the log of a job to its end, over connections that may break."""
 
+import threading
 from collections import deque
 from collections.abc import Iterator
 
@@ -15,6 +16,11 @@ from gradstream.transport import Stream
 from gradstream.v1.event_pb2 import TrainingEvent
 from gradstream.v1.job_pb2 import Job
 from gradstream.v1.training_service_pb2 import CancelJobRequest, GetJobRequest, TrainRequest, WatchJobRequest
+
+READ_BY_ANOTHER = (
+    "another thread is reading this run, which is for one thread at a time; "
+    "let each watch the job by a run of its own: client.watch(run.job)"
+)
 
 
 class Reader:
@@ -32,10 +38,16 @@ class Reader:
         """How many epochs of the first pending event have been given out."""
         self._end: Event | None = None
         self._turn = 0
+        self._turn_thread = 0
         self._attached = False
 
-    async def fill(self) -> bool:
-        """Wait until there is something to give out. False at the end of the log."""
+    async def fill(self, turn: int) -> bool:
+        """Wait until there is something to give out. False at the end of the log.
+
+        Raises RuntimeError when another thread has begun to read since the turn was taken.
+        """
+        if turn != self._turn and self._turn_thread != threading.get_ident():
+            raise RuntimeError(READ_BY_ANOTHER)
         while not self._pending:
             if not await self.read():
                 return False
@@ -59,8 +71,9 @@ class Reader:
                 for update in event.updates(self._position):
                     self._position += 1
                     yield update
-                self._position = 0
-                self._pending.popleft()
+                if self._pending and self._pending[0] is event:
+                    self._position = 0
+                    self._pending.popleft()
             else:
                 self._pending.popleft()
                 assert isinstance(event, StateChange | Started | Completed)
@@ -89,7 +102,7 @@ class Reader:
                 await self._session.pause(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
             except GradstreamError as error:
                 self.leave()
-                await self._session.pause(backoff, error, again=self._attached)
+                await self._session.pause(backoff, error, again=self._attached, starting=not self.tail.job)
         return False
 
     async def read_to_end(self) -> Completed:
@@ -116,6 +129,7 @@ class Reader:
     def take_turn(self) -> int:
         """Begin to read; the turn is to be given to `leave`."""
         self._turn += 1
+        self._turn_thread = threading.get_ident()
         return self._turn
 
     def leave(self, turn: int | None = None) -> None:

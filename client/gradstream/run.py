@@ -1,6 +1,8 @@
 """A run that is watched, for synchronous programs."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from gradstream.convert import job_of
 from gradstream.events import Completed, EpochUpdate, Event, Started, StateChange
 from gradstream.job import Job, JobState
-from gradstream.reader import Reader
+from gradstream.reader import READ_BY_ANOTHER, Reader
 from gradstream.transport import finish
 
 
@@ -60,21 +62,29 @@ class Run(WatchedRun):
     Iterating gives each event once, epoch by epoch, and ends with the job. It may be left at any time, which
     ends the call but not the job; iterating again goes on where the last iteration stopped. When the
     connection breaks it is attached again, and neither gap nor repetition can be seen.
+
+    A run is for one thread at a time: iterating it, or waiting for its result, while another thread does,
+    raises RuntimeError. Threads that want the same job watch it each by a run of their own,
+    `client.watch(run.job)`. `cancel`, `close` and what can be told without waiting are for any thread.
     """
 
+    def __init__(self, reader: Reader) -> None:
+        super().__init__(reader)
+        self._lock = threading.Lock()
+
     def __iter__(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
-        turn = self._reader.take_turn()
+        turn = self._take_turn()
         try:
-            while finish(self._reader.fill()):
+            while self._fill(turn):
                 yield from self._reader.updates()
         finally:
             self._reader.leave(turn)
 
     def events(self) -> Iterator[Event]:
         """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
-        turn = self._reader.take_turn()
+        turn = self._take_turn()
         try:
-            while finish(self._reader.fill()):
+            while self._fill(turn):
                 yield from self._reader.events()
         finally:
             self._reader.leave(turn)
@@ -84,9 +94,10 @@ class Run(WatchedRun):
 
         Raises JobFailedError or JobCancelledError when the job has ended without a result.
         """
-        turn = self._reader.take_turn()
+        turn = self._take_turn()
         try:
-            return finish(self._reader.read_to_end())
+            with self._reading():
+                return finish(self._reader.read_to_end())
         finally:
             self._reader.leave(turn)
 
@@ -97,6 +108,24 @@ class Run(WatchedRun):
     def close(self) -> None:
         """Leave. The job goes on."""
         self._reader.leave()
+
+    def _take_turn(self) -> int:
+        with self._reading():
+            return self._reader.take_turn()
+
+    def _fill(self, turn: int) -> bool:
+        with self._reading():
+            return finish(self._reader.fill(turn))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Only one thread reads at a time; it does not wait for another, which may take for ever."""
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(READ_BY_ANOTHER)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradstream.channel import is_nobody_there, unreachable
+from gradstream.channel import is_nobody_there, is_wrong_server, stopping, unreachable, wrong_server
 from gradstream.errors import GradstreamError
-from gradstream.methods import Method, Request, Response
+from gradstream.methods import CREATE_JOB, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
 from gradstream.transport import Transport
 
@@ -35,7 +35,7 @@ class Session:
                 left_s = backoff.remaining(time.monotonic())
                 response = await self.transport.call(method, request, left_s)
             except GradstreamError as error:
-                await self.pause(backoff, error)
+                await self.pause(backoff, error, starting=method is CREATE_JOB)
             else:
                 self.reached()
                 return response
@@ -48,12 +48,19 @@ class Session:
         """Note that the server has answered: from now on it is worth waiting for it to come back."""
         self._reached = True
 
-    async def pause(self, backoff: Backoff, error: GradstreamError, *, again: bool = False) -> None:
+    async def pause(
+        self, backoff: Backoff, error: GradstreamError, *, again: bool = False, starting: bool = False
+    ) -> None:
         """Wait before the next try, or raise the error when there should be none.
 
         `again` says that the same was granted before, so that a limit is only a matter of time: to the
-        server, the connection that broke may still look open.
+        server, the connection that broke may still look open. `starting` says that a job is to be started,
+        which a server that is stopping will never do.
         """
+        if starting and error.reason == "DRAINING":
+            raise stopping(self.address, error) from error
+        if not self._reached and is_wrong_server(error):
+            raise wrong_server(self.address, error) from error
         nobody_there = is_nobody_there(error)
         if nobody_there and not self._reached:
             raise unreachable(self.address, error) from error

@@ -6,6 +6,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
+from gradstream.arguments import argument_of_field
 from gradstream.errors import ERROR_OF_STATUS, Fault, GradstreamError, ServerFaultError, Violation
 
 _TOO_LARGE = re.compile(r"message larger than max \((\d+) vs\. (\d+)\)")
@@ -29,11 +30,16 @@ def error_of_call(error: grpc.RpcError) -> GradstreamError:
         # The server never saw this request: gRPC refused it, in words for those who know gRPC.
         reason, (size, most) = "MESSAGE_TOO_LARGE", map(int, too_large.groups())
         message = f"the request has {size:,} bytes and the server takes {most:,}; send fewer rows, or float32"
+    violations = _violations(status)
+    # The message is for people, who gave arguments; the paths of fields are in the violations.
+    for violation in sorted(violations, key=lambda each: -len(each.field)):
+        if violation.field:
+            message = message.replace(violation.field, argument_of_field(violation.field))
     return ERROR_OF_STATUS.get(code, ServerFaultError)(
         message,
         code=code,
         reason=reason,
-        violations=_violations(status),
+        violations=violations,
         retry_after=_retry_after(status),
     )
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradstream.arguments import argument_of_field
 from gradstream.errors import InvalidArgumentError, Violation
 from gradstream.v1 import spec_pb2
 
@@ -16,7 +17,7 @@ _DTYPE_OF_WIRE = {spec_pb2.DTYPE_FLOAT32: "<f4", spec_pb2.DTYPE_FLOAT64: "<f8"}
 def refused(field: str, description: str) -> InvalidArgumentError:
     """The error for a value that cannot even be sent."""
     return InvalidArgumentError(
-        f"{field}: {description}",
+        f"{argument_of_field(field)}: {description}",
         code="INVALID_ARGUMENT",
         reason="INVALID_SPEC",
         violations=[Violation(field, description)],

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from uuid import uuid4
 
@@ -128,7 +130,7 @@ def test_a_job_that_diverges(server: RunningServer) -> None:
     assert done.returncode == 1
     assert "epoch 1: w = " in done.stdout, "the curve until then is shown"
     assert "diverged" in done.stderr
-    assert "smaller learning_rate" in done.stderr
+    assert "smaller --learning-rate" in done.stderr
 
 
 def test_a_loss_that_grows_gives_a_hint(server: RunningServer) -> None:
@@ -179,6 +181,20 @@ def test_no_server(command: list[str]) -> None:
     assert done.stderr == (
         "Error: no gradstream server at 127.0.0.1:1; start one with `gradstream serve` or name another with "
         "--server or GRADSTREAM_SERVER\n"
+    )
+
+
+def test_a_server_of_another_kind() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        address = f"127.0.0.1:{other.server_port}"
+        done = gradstream("train", server=address)
+        other.shutdown()
+        thread.join()
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"Error: what answers at {address} is not a gradstream server\n",
     )
 
 

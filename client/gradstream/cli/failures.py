@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from gradstream.cli.fields import option_of_field
+from gradstream.cli.fields import option_of_field, with_options
 from gradstream.errors import (
     DeadlineExceededError,
     GradstreamError,
@@ -27,7 +27,7 @@ EXIT_CODES_HELP = [
     ("0", "all went well"),
     (str(JOB_ENDED), "the job failed or was cancelled, or the server takes no work"),
     (str(REFUSED), "the command line is wrong, or the server refused what it asks for"),
-    (str(NO_SERVER), "no server could be reached"),
+    (str(NO_SERVER), "no server could be reached, or it is stopping and takes no job"),
     (str(NOT_FOUND), "there is no such job"),
     (str(BUSY), "the server is at a limit: try again later"),
     (str(SERVER_FAULT), "a fault of the server"),
@@ -63,14 +63,14 @@ def explanation(error: GradstreamError) -> str:
         # The server speaks of its calls; people know the commands.
         lines = [f"Error: {error.message.partition(';')[0]}; `gradstream jobs` lists those there are"]
     else:
-        lines = [f"Error: {error.message}"]
+        lines = [f"Error: {with_options(error.message)}"]
     if error.retry_after is not None:
         lines.append(f"Try again in {error.retry_after:.0f} s.")
     return "\n".join(lines)
 
 
 def _violation_text(violation: Violation) -> str:
-    option, text = option_of_field(violation.field), violation.description
+    option, text = option_of_field(violation.field), with_options(violation.description)
     return f"{option} {text}" if text.startswith(("is ", "are ")) else f"{option}: {text}"
 
 

@@ -1,19 +1,36 @@
 """Which option of the command line a field of a request came from."""
 
+import re
+
+from gradstream.arguments import argument_of_field
+
+# Where the option is not called as the argument is.
 _OPTIONS = {
-    "spec.inline_data.targets": "--target",
-    "spec.inline_data.target_names": "--target",
-    "spec.inline_data": "--data",
-    "spec.initial_parameters": "--init",
-    "spec.predict_rows": "--predict",
+    "data": "--data",
+    "features": "--data",
+    "feature_names": "--data",
+    "targets": "--target",
+    "target_names": "--target",
+    "initial_parameters": "--init",
+    "predict_rows": "--predict",
     "job": "JOB",
 }
+# Names that are no words of English, as texts of the server have them.
+_IN_TEXT = re.compile(
+    r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters|request_id)\b"
+)
 
 
 def option_of_field(field: str) -> str:
     """The option that sets a field, such as `--learning-rate` for `spec.learning_rate`."""
-    for path, option in _OPTIONS.items():
-        if field == path or field.startswith((f"{path}.", f"{path}[")):
-            return option
-    name = field.removeprefix("spec.").partition(".")[0].partition("[")[0]
-    return f"--{name.replace('_', '-')}" if name else field
+    return option_of_argument(argument_of_field(field))
+
+
+def option_of_argument(argument: str) -> str:
+    """The option that sets an argument of `Client.train`."""
+    return _OPTIONS.get(argument, f"--{argument.replace('_', '-')}" if argument else argument)
+
+
+def with_options(text: str) -> str:
+    """A text that names arguments, naming options instead."""
+    return _IN_TEXT.sub(lambda found: option_of_argument(found[1]), text)

@@ -5,6 +5,8 @@ The server allows a single watch, so another one is granted only once the last h
 
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -100,3 +102,40 @@ def test_attaching_again_waits_for_the_broken_watch_to_end(narrow: RunningServer
         epochs = [event.epoch for event in run if isinstance(event, EpochUpdate)]
         assert epochs == list(range(1, 20_001))
         assert proxy.cuts >= 2
+
+
+def test_a_run_is_for_one_thread_at_a_time(server: RunningServer) -> None:
+    with Client(server.address) as client:
+        ahead = client.train(trainer="autograd", epochs=ENDLESS)
+        refused: list[BaseException] = []
+        reading = threading.Event()
+
+        def read() -> None:
+            for event in ahead:
+                if isinstance(event, EpochUpdate):
+                    reading.set()
+
+        def read_too() -> None:
+            try:
+                for _ in ahead.events():
+                    pass
+            except RuntimeError as error:
+                refused.append(error)
+
+        def read_and_note() -> None:
+            try:
+                read()
+            except RuntimeError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=read_and_note), threading.Thread(target=read_too)]
+        threads[0].start()
+        assert reading.wait(30)
+        threads[1].start()
+        while not refused:
+            time.sleep(0.01)
+        ahead.cancel()
+        for thread in threads:
+            thread.join(30)
+        assert len(refused) == 1, "the other one has read on"
+        assert "client.watch(run.job)" in str(refused[0])

@@ -92,3 +92,17 @@ def test_a_request_that_is_too_large_is_explained() -> None:
     assert isinstance(error, ResourceExhaustedError)
     assert error.reason == "MESSAGE_TOO_LARGE"
     assert "4,080 bytes and the server takes 2,736" in str(error)
+
+
+def test_messages_name_the_callers_arguments() -> None:
+    field = "spec.inline_data.features.data"
+    violation = error_details_pb2.BadRequest.FieldViolation(field=field, description="has NaN")
+    error = error_of_call(
+        failed_call(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{field}: has NaN",
+            error_details_pb2.BadRequest(field_violations=[violation]),
+        )
+    )
+    assert str(error) == "features: has NaN"
+    assert error.violations == (Violation(field, "has NaN"),)

@@ -35,3 +35,9 @@ def test_both_clients_offer_the_same() -> None:
 
     assert public(gradstream.Client) == public(gradstream.AsyncClient)
     assert public(gradstream.Run) == public(gradstream.AsyncRun)
+
+
+def test_help_for_training_names_every_option() -> None:
+    text = gradstream.Client.train.__doc__ or ""
+    for option in gradstream.SpecOptions.__annotations__:
+        assert f"            {option}: " in text

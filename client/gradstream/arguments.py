@@ -1,0 +1,17 @@
+"""Which argument of a caller's a field of a request came from."""
+
+_ARGUMENTS = {
+    "spec.inline_data.features": "features",
+    "spec.inline_data.targets": "targets",
+    "spec.inline_data.feature_names": "feature_names",
+    "spec.inline_data.target_names": "target_names",
+    "spec.inline_data": "data",
+}
+
+
+def argument_of_field(field: str) -> str:
+    """The argument that sets a field, such as `features` for `spec.inline_data.features.shape`."""
+    for path, argument in _ARGUMENTS.items():
+        if field == path or field.startswith((f"{path}.", f"{path}[")):
+            return argument
+    return field.removeprefix("spec.").partition(".")[0].partition("[")[0] or field
