@@ -24,6 +24,7 @@ _PLAIN_OPTIONS = (
 )
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
+_LARGEST = 2**63 - 1
 T = TypeVar("T")
 
 
@@ -65,9 +66,16 @@ def _assign(spec: spec_pb2.Spec, name: str, value: Any) -> None:
     try:
         setattr(spec, name, value.item() if isinstance(value, np.generic) else value)
     except (TypeError, ValueError) as error:
+        if isinstance(getattr(spec, name), int) and _is_whole(value):
+            least = 0 if name == "seed" else 1
+            raise refused(f"spec.{name}", f"is {value}; it has to be from {least} to {_LARGEST}") from error
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         wanted = kind.get(type(getattr(spec, name)), "of another type")
         raise refused(f"spec.{name}", f"must be {wanted}, not {value!r}") from error
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _choice(choices: Mapping[str, T], value: object, field: str) -> T:

@@ -29,6 +29,8 @@ def compare(
     *,
     data: str | None,
     targets: tuple[str, ...],
+    features: tuple[str, ...],
+    ignored: tuple[str, ...],
     predict: tuple[tuple[float, ...], ...],
     initial: dict[str, Start],
     format_: str,
@@ -48,7 +50,7 @@ def compare(
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
 
-    request = build_request(data, targets, predict, initial, spec)
+    request = build_request(data, targets, features, ignored, predict, initial, spec)
     jobs: dict[str, Run] = {}
     try:
         with open_client(server) as client, comparison_progress() as progress:

@@ -32,6 +32,10 @@ _DATA_OPTIONS = [
                  help="Train on this table: a header, then numbers. Without it: the reference experiment."),
     click.option("--target", "targets", metavar="COLUMN", multiple=True,
                  help="Column to predict. Repeatable. All other columns of numbers are features."),
+    click.option("--feature", "features", metavar="COLUMN", multiple=True,
+                 help="Column to learn from. Repeatable.  [default: all columns of numbers but the targets]"),
+    click.option("--ignore", "ignored", metavar="COLUMN", multiple=True,
+                 help="Column to leave out. Repeatable."),
     click.option("--predict", "predict", metavar="ROW", callback=prediction_rows, multiple=True,
                  help="Predict this row at the end: its features, separated by commas. Repeatable."),
 ]  # fmt: skip
@@ -59,7 +63,8 @@ _SPEC_OPTIONS = [
     click.option("--standardize/--no-standardize", default=None,
                  help="Scale features to mean 0 and standard deviation 1 first.  [default: no]"),
     click.option("--init", "initial", metavar="NAME=VALUE", callback=initial_parameters, multiple=True,
-                 help="Start here: weight or bias = a number, or several separated by commas. Repeatable."),
+                 help="Start here: weight or bias = a number for all, or one for each feature (the weight of "
+                      "several targets row by row, a row for each target), separated by commas. Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
 ]  # fmt: skip
 

@@ -9,6 +9,7 @@ from gradstream.events import Completed, FloatArray, Started
 from gradstream.spec import Spec
 
 _MOST_LINES = 20
+_LARGE = 1e7
 
 
 def prediction_lines(when: str, rows: FloatArray | None, predictions: FloatArray | None) -> list[str]:
@@ -25,7 +26,7 @@ def epoch_line(epoch: int, loss: float, parameters: Mapping[str, NDArray[np.floa
     """`epoch 1: w = 1.200, loss = 30.00000000`; w where the model has a single weight."""
     weight = parameters.get("weight") if parameters else None
     w = f"w = {fixed(weight.item(), 3)}, " if weight is not None and weight.size == 1 else ""
-    return f"epoch {epoch}: {w}loss = {loss:.8f}"
+    return f"epoch {epoch}: {w}loss = {fixed(loss, 8)}"
 
 
 def size_line(started: Started) -> str:
@@ -113,7 +114,9 @@ def counted(count: int, noun: str) -> str:
 
 
 def fixed(value: float, places: int) -> str:
-    """A number with fixed places, without a minus before zero."""
+    """A number with fixed places, without a minus before zero; a very large one with an exponent instead."""
+    if abs(value) >= _LARGE:
+        return f"{value:.9g}"
     return f"{round(value, places) + 0.0:.{places}f}"
 
 

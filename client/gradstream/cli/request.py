@@ -7,8 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstream.cli.csv_table import read_table
+from gradstream.cli.report import counted
 from gradstream.cli.values import Start
 from gradstream.spec import SpecOptions
+
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +26,8 @@ class Request:
 def build_request(
     data: str | None,
     targets: tuple[str, ...],
+    features: tuple[str, ...],
+    ignored: tuple[str, ...],
     predict: tuple[tuple[float, ...], ...],
     initial: dict[str, Start],
     options: SpecOptions,
@@ -33,11 +38,33 @@ def build_request(
     if initial:
         options["initial_parameters"] = initial
     if data is None:
-        if targets:
-            raise click.UsageError("--target names a column of --data, which is missing")
+        for option, columns in (("--target", targets), ("--feature", features), ("--ignore", ignored)):
+            if columns:
+                raise click.UsageError(f"{option} names a column of --data, which is missing")
+        _check_counts(["x"], ["y"], predict, initial)
         return Request(None, None, options)
-    table = read_table(data, targets)
+    table = read_table(data, targets, features, ignored)
     if table.left_out:
         click.echo(f"left out, for they hold text: {', '.join(table.left_out)}", err=True)
+    _check_counts(table.feature_names, table.target_names, predict, initial)
     options["feature_names"], options["target_names"] = table.feature_names, table.target_names
     return Request(table.features, table.targets, options)
+
+
+def _check_counts(
+    features: list[str], targets: list[str], predict: tuple[tuple[float, ...], ...], initial: dict[str, Start]
+) -> None:
+    """Values that do not fit the columns are refused by the names of the columns, which people know."""
+    for row in predict:
+        if len(row) != len(features):
+            raise click.UsageError(f"--predict: {_counts(len(row), features)}")
+    if len(targets) == 1:
+        for name, needed in (("weight", features), ("bias", targets)):
+            start = initial.get(name)
+            if isinstance(start, tuple) and len(start) != len(needed):
+                raise click.UsageError(f"--init {name}: {_counts(len(start), needed)}")
+
+
+def _counts(given: int, needed: list[str]) -> str:
+    names = needed if len(needed) <= _MOST_NAMES else [*needed[:_MOST_NAMES], "..."]
+    return f"{counted(given, 'value')} given, {len(needed)} needed: {', '.join(names)}"

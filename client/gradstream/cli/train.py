@@ -30,6 +30,8 @@ def train(
     *,
     data: str | None,
     targets: tuple[str, ...],
+    features: tuple[str, ...],
+    ignored: tuple[str, ...],
     predict: tuple[tuple[float, ...], ...],
     initial: dict[str, Start],
     request_id: str | None,
@@ -57,7 +59,7 @@ def train(
     from gradstream.cli.request import build_request
     from gradstream.cli.view import choose_view
 
-    request = build_request(data, targets, predict, initial, spec)
+    request = build_request(data, targets, features, ignored, predict, initial, spec)
     with open_client(server) as client:
         with resumable(request_id) as made:
             if detach:

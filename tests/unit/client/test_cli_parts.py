@@ -115,6 +115,17 @@ def test_zero_has_no_sign() -> None:
     assert fixed(-0.0001, 3) == "0.000"
 
 
+def test_large_numbers_have_an_exponent() -> None:
+    assert fixed(1.5e300, 3) == "1.5e+300"
+    assert epoch_line(2, 1e200, None) == "epoch 2: loss = 1e+200"
+    assert fixed(9_999_999.0, 3) == "9999999.000"
+
+
+def test_texts_of_the_server_name_options() -> None:
+    text = "job x failed: use a smaller learning_rate, or standardize"
+    assert explanation(GradstreamError(text)).endswith("use a smaller --learning-rate, or standardize")
+
+
 def test_lines_of_epochs() -> None:
     assert epoch_line(1, 30.0, {"weight": np.array([[1.2]])}) == "epoch 1: w = 1.200, loss = 30.00000000"
     assert epoch_line(1, 30.0, {"weight": np.ones((1, 2))}) == "epoch 1: loss = 30.00000000"
