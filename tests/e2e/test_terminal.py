@@ -117,12 +117,14 @@ def test_a_comparison_shows_how_far_it_is(server: RunningServer) -> None:
 
 def test_a_comparison_that_is_interrupted_names_its_jobs(server: RunningServer) -> None:
     with (
-        start("compare", "--epochs", "10000000", server=server.address) as process,
+        start("compare", "--epochs", "9999999", server=server.address) as process,
         Client(server.address) as client,
     ):
         running: list[str] = []
         while not running:
-            running = [job.id for job in client.jobs(["running"]) if job.epochs_done]
+            running = [
+                job.id for job in client.jobs(["running"]) if job.epochs_done and job.spec.epochs == 9_999_999
+            ]
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130
@@ -148,6 +150,53 @@ def test_a_job_that_fails_on_a_terminal(server: RunningServer) -> None:
     assert code == 1
     assert re.sub(r"\s+", " ", written).count("diverged") == 1
     assert "Traceback" not in written
+
+
+def read_until(terminal: int, wanted: str) -> str:
+    """What a command writes to a terminal, until it has written something."""
+    written = ""
+    while wanted not in written:
+        written += os.read(terminal, 65536).decode(errors="replace")
+    return written
+
+
+def test_a_server_that_goes_away_is_seen_in_the_live_view(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with (
+        running_server(tmp_path / "data") as own,
+        subprocess.Popen(
+            [GRADSTREAM, *ENDLESS],
+            stdin=slave, stdout=slave, stderr=slave, env=environment(own.address, TERM="xterm-256color"),
+        ) as process,
+    ):  # fmt: skip
+        read_until(master, "epochs/s")
+        own.process.kill()
+        # The picture is drawn again and again, and the line stays in it.
+        for _ in range(3):
+            read_until(master, f"no connection to {own.address}")
+        later = read_until(master, f"no connection to {own.address}")
+        assert "epochs/s" not in later
+        process.send_signal(signal.SIGINT)
+        assert "gradstream watch" in read_until(master, "stop it:")
+        assert process.wait(30) == 130
+    os.close(slave)
+    os.close(master)
+
+
+def test_a_job_that_waits_says_so(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", "--workers", "1") as own, Client(own.address) as client:
+        first = client.create(trainer="autograd", epochs=10_000_000)
+        second = client.create(trainer="autograd", epochs=10_000_000)
+        with start("train", server=own.address) as process:
+            assert process.stderr is not None
+            said = process.stderr.readline()
+            assert re.fullmatch(r"waiting, [12] ahead, job \w+\n", said)
+            for job in (first, second):
+                client.cancel(job.id)
+            out, rest = process.communicate(timeout=60)
+            assert (process.returncode, rest) == (0, "")
+            assert out == (Path(__file__).parent.parent / "reference" / "manual.txt").read_text()
 
 
 def test_a_server_that_goes_away_is_told(tmp_path: Path) -> None:

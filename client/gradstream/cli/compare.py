@@ -12,12 +12,13 @@ from gradstream.cli.failures import INTERRUPTED
 if TYPE_CHECKING:
     from gradstream.cli.comparison import Comparison
     from gradstream.cli.values import Start
-    from gradstream.run import Run
     from gradstream.spec import SpecOptions
 
 _ROWS = 8
 _CHART_HEIGHT = 6
 _MOST_ROWS = 20
+_LOOK_S = 5.0
+_NEWEST = 100
 
 
 @click.command()
@@ -46,32 +47,43 @@ def compare(
     from gradstream.cli.comparison import compare_trainers
     from gradstream.cli.comparison_progress import comparison_progress
     from gradstream.cli.connection import open_client
-    from gradstream.cli.follow import command_for, tell_left
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
 
     request = build_request(data, targets, features, ignored, predict, initial, spec)
-    jobs: dict[str, Run] = {}
+    request_ids: list[str] = []
     try:
         with open_client(server) as client, comparison_progress() as progress:
-
-            def tell(trainer: str, number: int, run: Run) -> None:
-                jobs[run.job] = run
-                progress(trainer, number, run)
-
-            comparison = compare_trainers(client, request, tell)
+            comparison = compare_trainers(client, request, request_ids, progress)
     except KeyboardInterrupt as interrupt:
         click.echo("\nInterrupted; nothing is compared.", err=True)
-        for job, run in jobs.items():
-            if run.state.final:
-                click.echo(f"Job {job} has ended: {command_for('show', job)}", err=True)
-            else:
-                tell_left(job)
+        _tell_jobs(server, request_ids)
         raise SystemExit(INTERRUPTED) from interrupt
     if format_ == "json":
         click.echo(json_line(comparison))
     else:
         _print(comparison)
+
+
+def _tell_jobs(server: str | None, request_ids: list[str]) -> None:
+    """Name the jobs that a comparison has started; it may not have come to know the last one itself."""
+    from itertools import islice
+
+    from gradstream.cli.follow import command_for, tell_left
+    from gradstream.client import Client
+    from gradstream.errors import GradstreamError
+
+    try:
+        with Client(server, timeout_s=_LOOK_S) as client:
+            newest = list(islice(client.jobs(), _NEWEST))
+    except GradstreamError as error:
+        click.echo(f"Its jobs cannot be told ({error.message}); `gradstream jobs` lists them", err=True)
+        return
+    for job in newest:
+        if job.request_id in request_ids and not job.state.final:
+            tell_left(job.id)
+        elif job.request_id in request_ids:
+            click.echo(f"Job {job.id} has ended: {command_for('show', job.id)}", err=True)
 
 
 def _print(comparison: Comparison) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +44,17 @@ class Comparison:
     loss_difference: float
 
 
-def compare_trainers(client: Client, request: Request, tell: Progress) -> Comparison:
-    """Train with each trainer from the same start with the same gradient: zeros and the mean by default."""
+def compare_trainers(client: Client, request: Request, request_ids: list[str], tell: Progress) -> Comparison:
+    """Train with each trainer from the same start with the same gradient: zeros and the mean by default.
+
+    request_ids: takes the request id of each job, before the job is asked for.
+    """
     options = _common_options(request.options)
     runs, started = [], None
     for number, trainer in enumerate(TRAINERS, 1):
         options["trainer"] = trainer
-        run = client.train(request.features, request.targets, **options)
+        request_ids.append(str(uuid4()))
+        run = client.train(request.features, request.targets, request_id=request_ids[-1], **options)
         tell(trainer, number, run)
         first: EpochUpdates | None = None
         for event in run.events():
