@@ -28,6 +28,7 @@ COMMANDS = {
     "gradstream --help": ([COMMAND, "--help"], 0.1),
     "gradstream train --help": ([COMMAND, "train", "--help"], None),
 }
+# How long the processes rest before they are measured: what they give back, they give back by then.
 REST_S = 2.0
 
 

@@ -114,7 +114,7 @@ def test_writes_are_all_or_nothing(store: ClosableStore) -> None:
     for job in jobs:
         assert store.get(job.id) == job
         assert store.events(job.id, 0, 1000) == [EventRecord(1, b"queued")]
-    with pytest.raises(Exception):  # noqa: B017, PT011
+    with pytest.raises(Exception):  # noqa: B017, PT011 - as above
         store.create(Write(new := queued(), [EventRecord(1, b"a"), EventRecord(1, b"b")]))
     assert store.get(new.id) is None
 

@@ -259,8 +259,8 @@ Global___Scaling: _TypeAlias = Scaling  # noqa: Y015
 @_typing.final
 class EpochUpdates(_message.Message):
     """Epochs that have passed since the last event of this kind, as columns: entry i of each column belongs
-    to the same epoch. The server sends the first epoch at once and then whatever has gathered every few
-    tens of milliseconds; none is left out but those that `report_every` leaves out.
+    to the same epoch. The server sends the first epochs within milliseconds and then whatever has gathered
+    every few tens of milliseconds; none is left out but those that `report_every` leaves out.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -47,8 +47,8 @@ class SystemServiceServicer:
     """
 
     def GetServerInfo(self, request, context):
-        """Returns what this server has. It waits for the first worker to report its devices, at most a few
-        seconds after the server's start.
+        """Returns what this server has. It waits for the first worker to report its devices, a few seconds after
+        the server's start. When the workers do not start it fails with UNAVAILABLE, reason NO_WORKER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,8 +34,8 @@ class SystemServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SystemServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.ServerInfo]
-    """Returns what this server has. It waits for the first worker to report its devices, at most a few
-    seconds after the server's start.
+    """Returns what this server has. It waits for the first worker to report its devices, a few seconds after
+    the server's start. When the workers do not start it fails with UNAVAILABLE, reason NO_WORKER.
     """
 
 @_typing.type_check_only
@@ -44,8 +44,8 @@ class SystemServiceAsyncStub(SystemServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.ServerInfo]  # type: ignore[assignment]
-    """Returns what this server has. It waits for the first worker to report its devices, at most a few
-    seconds after the server's start.
+    """Returns what this server has. It waits for the first worker to report its devices, a few seconds after
+    the server's start. When the workers do not start it fails with UNAVAILABLE, reason NO_WORKER.
     """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +57,8 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.ServerInfo, _abc.Awaitable[_system_service_pb2.ServerInfo]]:
-        """Returns what this server has. It waits for the first worker to report its devices, at most a few
-        seconds after the server's start.
+        """Returns what this server has. It waits for the first worker to report its devices, a few seconds after
+        the server's start. When the workers do not start it fails with UNAVAILABLE, reason NO_WORKER.
         """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,7 +6,6 @@ The server allows a single watch, so another one is granted only once the last h
 import asyncio
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -14,7 +13,7 @@ import pytest
 from tests.proxy import cutting_proxy
 from tests.server import RunningServer, running_server
 
-from gradstream import AsyncClient, Client, EpochUpdate, ResourceExhaustedError, Run
+from gradstream import AsyncClient, Client, EpochUpdate, JobState, ResourceExhaustedError, Run
 
 ENDLESS = 10_000_000
 
@@ -57,12 +56,13 @@ def watch_when_there_is_room(client: Client, job: str) -> Run:
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("leave", [leave_by_break, leave_by_closing, leave_by_error, leave_by_forgetting])
 def test_leaving_ends_the_call(narrow: RunningServer, leave: Callable[[Run], None]) -> None:
+    """A stream left open would keep its place: the next watch would wait until the test times out."""
     with Client(narrow.address) as client:
         job = client.create(trainer="autograd", epochs=ENDLESS).id
         leave(watch_when_there_is_room(client, job))
         gc.collect()
         watch_when_there_is_room(client, job).close()
-        client.cancel(job)
+        assert client.cancel(job).state in (JobState.CANCELLING, JobState.CANCELLED)
 
 
 @pytest.mark.timeout(30)
@@ -80,7 +80,7 @@ def test_leaving_ends_the_call_for_asyncio(narrow: RunningServer) -> None:
                 async for event in run:
                     if isinstance(event, EpochUpdate):
                         break
-            await client.cancel(job)
+            assert (await client.cancel(job)).state in (JobState.CANCELLING, JobState.CANCELLED)
 
     asyncio.run(main())
 
@@ -108,7 +108,7 @@ def test_a_run_is_for_one_thread_at_a_time(server: RunningServer) -> None:
     with Client(server.address) as client:
         ahead = client.train(trainer="autograd", epochs=ENDLESS)
         refused: list[BaseException] = []
-        reading = threading.Event()
+        reading, told = threading.Event(), threading.Event()
 
         def read() -> None:
             for event in ahead:
@@ -121,19 +121,20 @@ def test_a_run_is_for_one_thread_at_a_time(server: RunningServer) -> None:
                     pass
             except RuntimeError as error:
                 refused.append(error)
+                told.set()
 
         def read_and_note() -> None:
             try:
                 read()
             except RuntimeError as error:
                 refused.append(error)
+                told.set()
 
         threads = [threading.Thread(target=read_and_note), threading.Thread(target=read_too)]
         threads[0].start()
         assert reading.wait(30)
         threads[1].start()
-        while not refused:
-            time.sleep(0.01)
+        assert told.wait(30)
         ahead.cancel()
         for thread in threads:
             thread.join(30)

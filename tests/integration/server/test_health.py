@@ -23,7 +23,7 @@ def test_health(calls: Calls, service: str) -> None:
     assert calls.health.Check(request, timeout=TIMEOUT_S).status == SERVING
     watch: Iterator[health_pb2.HealthCheckResponse] = calls.health.Watch(request)
     assert next(watch).status == SERVING
-    watch.cancel()  # type: ignore[attr-defined]
+    watch.cancel()  # type: ignore[attr-defined]  # the iterator is the call
 
 
 def test_health_of_an_unknown_service(calls: Calls) -> None:

@@ -55,7 +55,8 @@ def test_a_gap_is_noticed_and_changes_nothing() -> None:
 )
 def test_what_ends_a_log(state: int, ended: bool) -> None:
     tail = Tail(START)
-    tail.accept(TrainingEvent(job="j", sequence=1, state_change=StateChange(state=state)))  # type: ignore[arg-type]
+    change = StateChange(state=state)  # type: ignore[arg-type]  # the values of an enum are ints
+    tail.accept(TrainingEvent(job="j", sequence=1, state_change=change))
     assert tail.ended is ended
 
 
