@@ -46,6 +46,16 @@ class _LiveLog:
         self.grown = asyncio.Event()
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """What is on its way to the store."""
+
+    write: Write
+    new: bool
+    """Whether the job is."""
+    stored: "asyncio.Future[Job]"
+
+
 class EventLog:
     """Appends to logs and tails them. Lives on one event loop."""
 
@@ -53,23 +63,20 @@ class EventLog:
         self._store = store
         self._codec = codec
         self._live: dict[str, _LiveLog] = {}
-        self._pending: list[tuple[Write, asyncio.Future[Job]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._pending: deque[_Entry] = deque()
+        self._idle = asyncio.Event()
+        self._idle.set()
         # One thread writes: SQLite has one writer, and appends that gather meanwhile share a transaction.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
 
-    async def create(self, job: Job, *events: Event) -> Job:
+    def create(self, job: Job, *events: Event) -> "asyncio.Future[Job]":
         """Keep a new job with its first events, all or nothing.
 
-        Raises:
-            RequestIdTaken: a job with its request id is there already.
+        More can be appended at once; nobody finds the job before it is stored. The result fails with what the
+        store raises, such as RequestIdTaken, and then there is no such job.
         """
-        write = self._encode(job, events)
-        live = _LiveLog(write.job, job)
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.create, write)
-        self._live[job.id] = live
-        live.publish(write)
-        return write.job
+        self._live[job.id] = _LiveLog(job, job)
+        return self._write(job.id, events, new=True)
 
     def adopt(self, job: Job) -> None:
         """Go on with the log of an unfinished job that an earlier server has left."""
@@ -84,19 +91,16 @@ class EventLog:
         Raises:
             IllegalTransition: the job's state does not allow an event.
         """
-        live = self._live[job]
-        write = self._encode(live.job, events)
-        live.job = write.job
-        stored: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        self._pending.append((write, stored))
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_pending())
-        return stored
+        return self._write(job, events)
+
+    def is_live(self, job: str) -> bool:
+        """Whether a job lives, be it stored or on its way to the store."""
+        return job in self._live
 
     def find(self, job: str) -> Job | None:
         """A job that lives, as it is stored; None when it has ended or never was."""
         live = self._live.get(job)
-        return live.stored if live else None
+        return live.stored if live and live.stored.state else None
 
     async def get(self, job: str) -> Job:
         """A job, as it is stored.
@@ -133,8 +137,7 @@ class EventLog:
 
     async def close(self) -> None:
         """Finish writing."""
-        while self._writing:
-            await asyncio.wait([self._writing])
+        await self._idle.wait()
         self._writer.shutdown()
 
     async def _read(self, job: str, live: _LiveLog | None, after: int) -> Sequence[EventRecord]:
@@ -155,34 +158,63 @@ class EventLog:
             records.append(EventRecord(job.last_sequence, self._codec.encode_event(job, event, time)))
         return Write(job, records)
 
-    async def _write_pending(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._pending:
-                batch, self._pending = self._pending, []
-                writes = [write for write, _ in batch]
-                try:
-                    await loop.run_in_executor(self._writer, self._store.append, writes)
-                except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for it have to know
-                    self._forget(error, batch)
-                    continue
-                for write, stored in batch:
-                    self._live[write.job.id].publish(write)
-                    if write.job.ended:
-                        del self._live[write.job.id]
-                    if not stored.cancelled():
-                        stored.set_result(write.job)
-        finally:
-            self._writing = None
+    def _write(self, job: str, events: Sequence[Event], new: bool = False) -> "asyncio.Future[Job]":
+        live = self._live[job]
+        write = self._encode(live.job, events)
+        live.job = write.job
+        entry = _Entry(write, new, asyncio.get_running_loop().create_future())
+        self._pending.append(entry)
+        if self._idle.is_set():
+            self._idle.clear()
+            self._write_next()
+        return entry.stored
 
-    def _forget(self, error: Exception, batch: list[tuple[Write, asyncio.Future[Job]]]) -> None:
+    def _write_next(self) -> None:
+        """Hand over what has gathered: a new job alone, or all events up to the next new job."""
+        batch = [self._pending.popleft()]
+        while self._pending and not batch[0].new and not self._pending[0].new:
+            batch.append(self._pending.popleft())
+        self._writer.submit(self._store_batch, batch, asyncio.get_running_loop())
+
+    def _store_batch(self, batch: "list[_Entry]", loop: asyncio.AbstractEventLoop) -> None:
+        """The writer thread's part."""
+        error = None
+        try:
+            if batch[0].new:
+                self._store.create(batch[0].write)
+            else:
+                self._store.append([entry.write for entry in batch])
+        except Exception as caught:  # noqa: BLE001 - whatever it is, those who wait for it have to know
+            error = caught
+        loop.call_soon_threadsafe(self._settle, batch, error)
+
+    def _settle(self, batch: "list[_Entry]", error: Exception | None) -> None:
+        """Tell those who wait what became of a batch, and hand over the next."""
+        if error:
+            self._forget(error, batch)
+        else:
+            for entry in batch:
+                job = entry.write.job
+                self._live[job.id].publish(entry.write)
+                if job.ended:
+                    del self._live[job.id]
+                if not entry.stored.cancelled():
+                    entry.stored.set_result(job)
+        if self._pending:
+            self._write_next()
+        else:
+            self._idle.set()
+
+    def _forget(self, error: Exception, batch: "list[_Entry]") -> None:
         """Nothing of a batch was stored, and so nothing that follows it can be: logs have no gaps."""
-        failed = {write.job.id for write, _ in batch}
-        following = [entry for entry in self._pending if entry[0].job.id in failed]
-        self._pending = [entry for entry in self._pending if entry[0].job.id not in failed]
+        failed = {entry.write.job.id for entry in batch}
+        following = [entry for entry in self._pending if entry.write.job.id in failed]
+        self._pending = deque(entry for entry in self._pending if entry.write.job.id not in failed)
         for job in failed:
             self._live[job].job = self._live[job].stored
-        for _, stored in batch + following:
-            if not stored.cancelled():
-                stored.set_exception(error)
-                stored.exception()  # Who appends more than once waits for the last of them only.
+        if batch[0].new:
+            del self._live[batch[0].write.job.id]
+        for entry in [*batch, *following]:
+            if not entry.stored.cancelled():
+                entry.stored.set_exception(error)
+                entry.stored.exception()  # Who appends more than once waits for the last of them only.

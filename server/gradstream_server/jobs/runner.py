@@ -74,11 +74,15 @@ class JobRunner:
         else:
             self._reserved_places -= 1
 
-    def take(self, place: Place, task: Task) -> None:
-        """Run a task in its reserved slot, its job being RUNNING; or queue it, its job being QUEUED."""
+    def take(self, place: Place, task: Task, created: "asyncio.Future[Job]") -> None:
+        """Run a task in its reserved slot, its job being RUNNING; or queue it, its job being QUEUED.
+
+        A worker does not wait until the job is stored. Where it cannot be, its task is stopped.
+        """
         if place.starts:
             self._reserved_slots -= 1
-            self._start(task)
+            created.add_done_callback(partial(self._stop_unkept, task.job))
+            self._start(task, created)
         else:
             self._reserved_places -= 1
             self.submit(task)
@@ -135,6 +139,11 @@ class JobRunner:
                 if self._log.find(job):
                     await self._log.append(job, stopped())
 
+    def _stop_unkept(self, job: str, created: "asyncio.Future[Job]") -> None:
+        """Stop the task of a job that could not be kept: its caller is told, its worker is free again."""
+        if created.exception():
+            self._executor.stop(job)
+
     def _start_next(self) -> None:
         while self._queue and not self._paused and self._free_slots > 0:
             task = self._queue.popleft()
@@ -144,7 +153,7 @@ class JobRunner:
     def _free_slots(self) -> int:
         return self._executor.slots - len(self._running) - self._reserved_slots
 
-    def _start(self, task: Task, stored: "asyncio.Future[Job] | None" = None) -> None:
+    def _start(self, task: Task, stored: "asyncio.Future[Job]") -> None:
         running = asyncio.create_task(self._run(task, stored), name=f"job {task.job}")
         self._running[task.job] = running
         running.add_done_callback(partial(self._finished, task.job))
@@ -155,12 +164,14 @@ class JobRunner:
             _logger.error("a job's log could not be written", extra={"job": job}, exc_info=error)
         self._start_next()
 
-    async def _run(self, task: Task, stored: "asyncio.Future[Job] | None") -> None:
+    async def _run(self, task: Task, stored: "asyncio.Future[Job]") -> None:
         # The worker does not wait for the store, as long as it is not too far ahead of it.
-        ahead = deque([stored] if stored else [])
+        ahead = deque([stored])
         try:
             async with aclosing(self._executor.run(task)) as happenings:
                 async for events in happenings:
+                    if not self._log.is_live(task.job):
+                        continue
                     while len(ahead) > _MAX_AHEAD or (ahead and ahead[-1].done()):
                         # Where one write has failed, none may follow.
                         await ahead.popleft()
@@ -168,6 +179,8 @@ class JobRunner:
             while ahead:
                 await ahead.popleft()
         except Exception:
+            if not self._log.is_live(task.job):
+                return
             _logger.exception("a job cannot go on", extra={"job": task.job})
             await self._fail(task.job)
 

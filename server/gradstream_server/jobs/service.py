@@ -112,14 +112,17 @@ class JobService:
             job_id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
             job = Job(id=job_id, request_id=request_id, spec=body, create_time=datetime.now(UTC))
             first = [_queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
-            job = await self._log.create(job, *first)
-        except BaseException as error:
+            created = self._log.create(job, *first)
+        except BaseException:
             self._runner.release(place)
-            if isinstance(error, RequestIdTaken) and (existing := await self._find(request_id)):
+            raise
+        self._runner.take(place, Task(job.id, spec), created)
+        try:
+            return await created
+        except RequestIdTaken:
+            if existing := await self._find(request_id):
                 return self._same(existing, body)
             raise
-        self._runner.take(place, Task(job.id, spec))
-        return job
 
     async def _find(self, request_id: str) -> Job | None:
         return await asyncio.to_thread(self._store.find_request, request_id)

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from sqlalchemy import (
     URL,
-    Connection,
     Engine,
     Row,
     bindparam,
@@ -36,6 +35,8 @@ _UPDATE_JOB = (
     .where(JOBS.c.id == bindparam("job_id"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGING})
 )
+_INSERT_JOB = insert(JOBS)
+_INSERT_EVENTS = insert(EVENTS)
 _PAGE_EVENTS = 256
 
 
@@ -48,6 +49,8 @@ class SqlJobStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # One thread writes, on one connection: to take one from the pool costs as much as a commit.
+        self._writing = engine.connect()
 
     @classmethod
     def open_sqlite(cls, path: Path) -> "SqlJobStore":
@@ -70,25 +73,26 @@ class SqlJobStore:
 
     def close(self) -> None:
         """Close every connection."""
+        self._writing.close()
         self._engine.dispose()
 
     def create(self, write: Write) -> None:
         row = {name: getattr(write.job, name) for name in _FIXED} | _changing(write.job)
         try:
-            with self._engine.begin() as connection:
-                connection.execute(insert(JOBS), row)
-                _insert_events(connection, write)
+            with self._writing.begin():
+                self._writing.execute(_INSERT_JOB, row)
+                self._insert_events(write)
         except IntegrityError as error:
             if self.find_request(write.job.request_id):
                 raise RequestIdTaken(write.job.request_id) from error
             raise
 
     def append(self, writes: Sequence[Write]) -> None:
-        with self._engine.begin() as connection:
+        with self._writing.begin():
             for write in writes:
-                _insert_events(connection, write)
+                self._insert_events(write)
             latest = {write.job.id: write.job for write in writes}
-            connection.execute(
+            self._writing.execute(
                 _UPDATE_JOB,
                 [
                     {"job_id": job.id} | {f"new_{name}": value for name, value in _changing(job).items()}
@@ -145,6 +149,14 @@ class SqlJobStore:
         with self._engine.connect() as connection:
             return [_job(row) for row in connection.execute(query)]
 
+    def _insert_events(self, write: Write) -> None:
+        if write.events:
+            rows = [
+                {"job": write.job.id, "sequence": record.sequence, "body": record.body}
+                for record in write.events
+            ]
+            self._writing.execute(_INSERT_EVENTS, rows)
+
 
 def migrate(engine: Engine) -> None:
     """Bring the tables to the revision of this version.
@@ -178,17 +190,6 @@ def _configure_sqlite(connection: Any, _: object) -> None:
     # process; after a power cut the newest commits may be missing, never part of one.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-def _insert_events(connection: Connection, write: Write) -> None:
-    if write.events:
-        connection.execute(
-            insert(EVENTS),
-            [
-                {"job": write.job.id, "sequence": record.sequence, "body": record.body}
-                for record in write.events
-            ],
-        )
 
 
 def _changing(job: Job) -> dict[str, Any]:
