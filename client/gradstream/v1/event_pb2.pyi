@@ -41,14 +41,20 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_FAILED: _JobState.ValueType  # 5
     """Ended by a fault; `Job.error` says which. Final."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 6
-    """Ended on request. Its curve so far is kept. Final."""
+    """Ended on request. Its curve and what it has reached are kept. Final."""
+    JOB_STATE_PAUSED: _JobState.ValueType  # 7
+    """Put aside on request, with a checkpoint; takes no worker until `ResumeJob`."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
     """Where a job stands.
 
       QUEUED -> RUNNING -> SUCCEEDED | FAILED
-      QUEUED -> CANCELLED
       RUNNING -> CANCELLING -> CANCELLED | SUCCEEDED | FAILED
+      QUEUED | RUNNING -> PAUSED -> QUEUED         PauseJob, ResumeJob
+      QUEUED | PAUSED -> CANCELLED
+      RUNNING -> RUNNING                           its worker died: the next attempt
+      RUNNING -> QUEUED                            its server stopped or died
+      QUEUED -> FAILED                             it could not be kept
     """
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
@@ -64,7 +70,9 @@ JOB_STATE_SUCCEEDED: JobState.ValueType  # 4
 JOB_STATE_FAILED: JobState.ValueType  # 5
 """Ended by a fault; `Job.error` says which. Final."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 6
-"""Ended on request. Its curve so far is kept. Final."""
+"""Ended on request. Its curve and what it has reached are kept. Final."""
+JOB_STATE_PAUSED: JobState.ValueType  # 7
+"""Put aside on request, with a checkpoint; takes no worker until `ResumeJob`."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
 @_typing.final
@@ -86,6 +94,9 @@ class TrainingEvent(_message.Message):
     STARTED_FIELD_NUMBER: _builtins.int
     EPOCH_UPDATES_FIELD_NUMBER: _builtins.int
     COMPLETED_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    WARNING_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """The job, as `Job.id`."""
     sequence: _builtins.int
@@ -112,6 +123,20 @@ class TrainingEvent(_message.Message):
     def completed(self) -> Global___Completed:
         """Training has succeeded. The last event of its log; it puts the job into SUCCEEDED."""
 
+    @_builtins.property
+    def checkpoint(self) -> Global___Checkpoint:
+        """What has been trained so far is safe."""
+
+    @_builtins.property
+    def warning(self) -> Global___Warning:
+        """Something that the job goes on in spite of."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """Nothing has happened for a while. Not part of the log: it is sent on an idle stream only, and its
+        `sequence` is that of the last event of the log, which a client that attaches again can start after.
+        """
+
     def __init__(
         self,
         *,
@@ -123,12 +148,15 @@ class TrainingEvent(_message.Message):
         started: Global___Started | None = ...,
         epoch_updates: Global___EpochUpdates | None = ...,
         completed: Global___Completed | None = ...,
+        checkpoint: Global___Checkpoint | None = ...,
+        warning: Global___Warning | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completed", b"completed", "epoch_updates", b"epoch_updates", "event", b"event", "started", b"started", "state_change", b"state_change", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "completed", b"completed", "epoch_updates", b"epoch_updates", "event", b"event", "heartbeat", b"heartbeat", "started", b"started", "state_change", b"state_change", "time", b"time", "warning", b"warning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "completed", b"completed", "epoch_updates", b"epoch_updates", "event", b"event", "job", b"job", "sequence", b"sequence", "started", b"started", "state_change", b"state_change", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "completed", b"completed", "epoch_updates", b"epoch_updates", "event", b"event", "heartbeat", b"heartbeat", "job", b"job", "sequence", b"sequence", "started", b"started", "state_change", b"state_change", "time", b"time", "warning", b"warning"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_change", "started", "epoch_updates", "completed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["state_change", "started", "epoch_updates", "completed", "checkpoint", "warning", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -144,6 +172,7 @@ class StateChange(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     JOBS_AHEAD_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    RESULT_SO_FAR_FIELD_NUMBER: _builtins.int
     state: Global___JobState.ValueType
     """The state it is in now."""
     reason: _builtins.str
@@ -153,7 +182,17 @@ class StateChange(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """For FAILED: what went wrong, with an `ErrorInfo` whose reason programs can rely on. DIVERGED: the
-        loss was no longer finite. PREDICTIONS_NOT_FINITE: those for `predict_rows` were not. OUT_OF_MEMORY, TRAINER_FAILED, WORKER_DIED, SERVER_STOPPED: what they say.
+        loss was no longer finite. PREDICTIONS_NOT_FINITE: those for `predict_rows` were not. OUT_OF_MEMORY: the
+        memory, or `Spec.max_memory_bytes`, was used up. TIME_LIMIT_EXCEEDED: it has run for `Spec.max_seconds`.
+        WORKER_DIED: its worker ended more often than the server restarts a job. STORAGE_FULL: the server's disk
+        was. TRAINER_FAILED: a fault of the server.
+        """
+
+    @_builtins.property
+    def result_so_far(self) -> Global___Completed:
+        """For CANCELLED, and for FAILED but by DIVERGED or PREDICTIONS_NOT_FINITE: what training has reached, a
+        usable model; its `epochs` are fewer than the spec's. Unset when no epoch has passed, and when the last
+        checkpoint is from before the first.
         """
 
     def __init__(
@@ -163,10 +202,11 @@ class StateChange(_message.Message):
         reason: _builtins.str = ...,
         jobs_ahead: _builtins.int = ...,
         error: _status_pb2.Status | None = ...,
+        result_so_far: Global___Completed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result_so_far", b"result_so_far"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "jobs_ahead", b"jobs_ahead", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "jobs_ahead", b"jobs_ahead", "reason", b"reason", "result_so_far", b"result_so_far", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,8 +374,87 @@ class ParameterColumn(_message.Message):
 Global___ParameterColumn: _TypeAlias = ParameterColumn  # noqa: Y015
 
 @_typing.final
+class Checkpoint(_message.Message):
+    """What has been trained so far is safe: an attempt to come goes on after this epoch, and the curve and the
+    parameters will be those of a run that nothing disturbed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The last epoch in it, at least 1."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
+
+@_typing.final
+class Warning(_message.Message):
+    """Something that the job goes on in spite of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """What it is, for programs. CHECKPOINT_DAMAGED: an earlier one is used, and epochs since are trained again.
+    CHECKPOINT_NOT_WRITTEN: a crash now would cost more time. ENVIRONMENT_CHANGED: the attempt computes with
+    other versions or another number of threads than the one before, so that last bits may differ.
+    """
+    message: _builtins.str
+    """The same in a sentence for people."""
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Warning: _TypeAlias = Warning  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """Nothing has happened for a while; the stream is alive."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    JOBS_AHEAD_FIELD_NUMBER: _builtins.int
+    state: Global___JobState.ValueType
+    """Where the job stands."""
+    jobs_ahead: _builtins.int
+    """For QUEUED: how many jobs are ahead of this one now."""
+    def __init__(
+        self,
+        *,
+        state: Global___JobState.ValueType = ...,
+        jobs_ahead: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jobs_ahead", b"jobs_ahead", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
 class Completed(_message.Message):
-    """Training has succeeded."""
+    """What training has led to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

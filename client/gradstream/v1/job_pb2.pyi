@@ -42,6 +42,10 @@ class Job(_message.Message):
     LAST_LOSS_FIELD_NUMBER: _builtins.int
     JOBS_AHEAD_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    CANCEL_ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_EPOCH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name of the job, chosen by the server: 16 lower-case letters and digits."""
     state: _event_pb2.JobState.ValueType
@@ -58,6 +62,14 @@ class Job(_message.Message):
     """Loss of the last epoch reported. Unset before the first."""
     jobs_ahead: _builtins.int
     """While QUEUED: how many jobs are ahead of this one."""
+    priority: _builtins.int
+    """As asked for in the request."""
+    cancel_on_disconnect: _builtins.bool
+    """As asked for in the request."""
+    restarts: _builtins.int
+    """How often it was started again because its worker had died."""
+    checkpoint_epoch: _builtins.int
+    """Last epoch in its newest checkpoint, from which it would go on; 0 without one."""
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
         """The spec with every field set. The numbers of its data are left out."""
@@ -94,10 +106,14 @@ class Job(_message.Message):
         last_loss: _builtins.float | None = ...,
         jobs_ahead: _builtins.int | None = ...,
         error: _status_pb2.Status | None = ...,
+        priority: _builtins.int = ...,
+        cancel_on_disconnect: _builtins.bool = ...,
+        restarts: _builtins.int = ...,
+        checkpoint_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "request_id", b"request_id", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "attempt", b"attempt", "cancel_on_disconnect", b"cancel_on_disconnect", "checkpoint_epoch", b"checkpoint_epoch", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "priority", b"priority", "request_id", b"request_id", "restarts", b"restarts", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__jobs_ahead: _TypeAlias = _typing.Literal["jobs_ahead"]  # noqa: Y015
     _WhichOneofArgType__jobs_ahead: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead"]  # noqa: Y015

@@ -96,6 +96,8 @@ class Spec(_message.Message):
     INITIAL_PARAMETERS_FIELD_NUMBER: _builtins.int
     REPORT_EVERY_FIELD_NUMBER: _builtins.int
     PREDICT_ROWS_FIELD_NUMBER: _builtins.int
+    MAX_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
     tensors that record their history) or "module" (`nn.Module`, `nn.MSELoss`, `torch.optim.SGD`).
@@ -151,6 +153,16 @@ class Spec(_message.Message):
     """Which epochs are reported: 1, 1 + n, 1 + 2n and so on, and always the last. At least 1. Default 1:
     all of them.
     """
+    max_memory_bytes: _builtins.int
+    """Memory that training may take beside the worker's own, in bytes: at least 67108864 (64 MiB), or 0 for no
+    limit. A job that needs more ends FAILED with OUT_OF_MEMORY; nobody else notices. Default, and at most:
+    the server's `max_job_memory_bytes`.
+    """
+    max_seconds: _builtins.float
+    """How long the job may run, in seconds: above 0, or 0 for no limit. Time spent queued or paused does not
+    count, and attempts add up. A job that takes longer ends FAILED with TIME_LIMIT_EXCEEDED and keeps what it
+    has reached. Default, and at most: the server's `max_job_seconds`.
+    """
     @_builtins.property
     def inline_data(self) -> Global___InlineData:
         """Rows that travel with the spec."""
@@ -188,10 +200,12 @@ class Spec(_message.Message):
         initial_parameters: _abc.Iterable[Global___Parameter] | None = ...,
         report_every: _builtins.int | None = ...,
         predict_rows: Global___Tensor | None = ...,
+        max_memory_bytes: _builtins.int | None = ...,
+        max_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -205,6 +219,10 @@ class Spec(_message.Message):
     _WhichOneofArgType__l2: _TypeAlias = _typing.Literal["_l2", b"_l2"]  # noqa: Y015
     _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
     _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__max_memory_bytes: _TypeAlias = _typing.Literal["max_memory_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_memory_bytes: _TypeAlias = _typing.Literal["_max_memory_bytes", b"_max_memory_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__max_seconds: _TypeAlias = _typing.Literal["max_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_seconds: _TypeAlias = _typing.Literal["_max_seconds", b"_max_seconds"]  # noqa: Y015
     _WhichOneofReturnType__report_every: _TypeAlias = _typing.Literal["report_every"]  # noqa: Y015
     _WhichOneofArgType__report_every: _TypeAlias = _typing.Literal["_report_every", b"_report_every"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
@@ -227,6 +245,10 @@ class Spec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__l2) -> _WhichOneofReturnType__l2 | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_memory_bytes) -> _WhichOneofReturnType__max_memory_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_seconds) -> _WhichOneofReturnType__max_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__report_every) -> _WhichOneofReturnType__report_every | None: ...
     @_typing.overload
@@ -276,7 +298,12 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 
 @_typing.final
 class InlineData(_message.Message):
-    """A table of numbers that travels with the spec. Its size counts against the server's `max_data_bytes`."""
+    """A table of numbers that travels with the spec. Its size counts against the server's `max_data_bytes`.
+
+    Numbers that the server keeps for a job need not travel again: a table that comes without `data` in
+    features and targets, but with a `digest`, is the one that the server knows by it. So a resolved spec can
+    be sent as it is to train again.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -286,8 +313,9 @@ class InlineData(_message.Message):
     TARGET_NAMES_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
-    """Output only: the SHA-256 of the content in hexadecimal, the same for the same numbers in the same
-    shape and type.
+    """The SHA-256 of the content in hexadecimal, the same for the same numbers in the same shape and type. Set
+    by the server. In a request: which numbers are meant when they are left out, and checked when they are
+    not; one that the server does not have is refused with INVALID_ARGUMENT.
     """
     @_builtins.property
     def features(self) -> Global___Tensor:

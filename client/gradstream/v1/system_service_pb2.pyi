@@ -154,6 +154,9 @@ class Limits(_message.Message):
     MAX_WATCHES_FIELD_NUMBER: _builtins.int
     MAX_PREDICT_BYTES_FIELD_NUMBER: _builtins.int
     MAX_PARAMETERS_FIELD_NUMBER: _builtins.int
+    MAX_JOB_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_JOB_SECONDS_FIELD_NUMBER: _builtins.int
+    DISCONNECT_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
     max_epochs: _builtins.int
     """Epochs of a job."""
     max_data_bytes: _builtins.int
@@ -172,6 +175,12 @@ class Limits(_message.Message):
     """Numbers of a model: targets * (features + 1) with an intercept, targets * features without. They travel
     in one event.
     """
+    max_job_memory_bytes: _builtins.int
+    """Memory that a job may take, in bytes; 0 for no limit. See `Spec.max_memory_bytes`."""
+    max_job_seconds: _builtins.float
+    """How long a job may run, in seconds; 0 for no limit. See `Spec.max_seconds`."""
+    disconnect_grace_seconds: _builtins.float
+    """How long nobody may watch a job with `cancel_on_disconnect` before it is cancelled, in seconds."""
     def __init__(
         self,
         *,
@@ -182,10 +191,13 @@ class Limits(_message.Message):
         max_watches: _builtins.int = ...,
         max_predict_bytes: _builtins.int = ...,
         max_parameters: _builtins.int = ...,
+        max_job_memory_bytes: _builtins.int = ...,
+        max_job_seconds: _builtins.float = ...,
+        disconnect_grace_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_data_bytes", b"max_data_bytes", "max_epochs", b"max_epochs", "max_message_bytes", b"max_message_bytes", "max_parameters", b"max_parameters", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disconnect_grace_seconds", b"disconnect_grace_seconds", "max_data_bytes", b"max_data_bytes", "max_epochs", b"max_epochs", "max_job_memory_bytes", b"max_job_memory_bytes", "max_job_seconds", b"max_job_seconds", "max_message_bytes", b"max_message_bytes", "max_parameters", b"max_parameters", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,9 +35,9 @@ class TrainingServiceStub:
     INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
     NOT_FOUND           JOB_NOT_FOUND
     ALREADY_EXISTS      REQUEST_ID_REUSED
-    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -80,6 +80,21 @@ class TrainingServiceStub:
                 request_serializer=gradstream_dot_v1_dot_training__service__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=gradstream_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/gradstream.v1.TrainingService/PauseJob',
+                request_serializer=gradstream_dot_v1_dot_training__service__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=gradstream_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/gradstream.v1.TrainingService/ResumeJob',
+                request_serializer=gradstream_dot_v1_dot_training__service__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=gradstream_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
+        self.DeleteJob = channel.unary_unary(
+                '/gradstream.v1.TrainingService/DeleteJob',
+                request_serializer=gradstream_dot_v1_dot_training__service__pb2.DeleteJobRequest.SerializeToString,
+                response_deserializer=gradstream_dot_v1_dot_training__service__pb2.DeleteJobResponse.FromString,
+                _registered_method=True)
         self.ValidateSpec = channel.unary_unary(
                 '/gradstream.v1.TrainingService/ValidateSpec',
                 request_serializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecRequest.SerializeToString,
@@ -95,9 +110,9 @@ class TrainingServiceServicer:
     INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
     NOT_FOUND           JOB_NOT_FOUND
     ALREADY_EXISTS      REQUEST_ID_REUSED
-    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -106,8 +121,10 @@ class TrainingServiceServicer:
 
     def Train(self, request, context):
         """Starts a job, or attaches to it when `request_id` has started one before, and streams its log from
-        the first event to the last. The job outlives the stream: leaving does not stop it. Refused before
-        anything is kept with any of the errors above but JOB_NOT_FOUND and SEQUENCE_BEYOND_LOG.
+        the first event to the last. The job outlives the stream: leaving does not stop it, unless
+        `cancel_on_disconnect` says so. An idle stream carries heartbeats. Refused before anything is kept with
+        INVALID_SPEC, INVALID_REQUEST, REQUEST_ID_REUSED, DEVICE_NOT_AVAILABLE, QUEUE_FULL, TOO_MANY_WATCHES,
+        STORAGE_FULL, DRAINING, NO_WORKER or INTERNAL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,16 +154,44 @@ class TrainingServiceServicer:
 
     def WatchJob(self, request, context):
         """Streams the log of a job from any sequence to its end, and waits for events to come while the job
-        lives. Any number of watchers may attach, at any time, each at its own pace.
+        lives. Any number of watchers may attach, at any time, each at its own pace. An idle stream carries
+        heartbeats.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued, CANCELLING when
-        it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
-        again it changes nothing. A job that has SUCCEEDED or FAILED is refused with FAILED_PRECONDITION.
+        """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued or paused, CANCELLING
+        when it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
+        again it changes nothing. A job that has SUCCEEDED or FAILED is refused with JOB_ALREADY_ENDED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJob(self, request, context):
+        """Puts a job aside, and returns it once it is PAUSED: its worker has written a checkpoint, stopped within one
+        epoch (or was killed when it did not stop in time; what then was not in a checkpoint is trained again) and
+        is free for others. Asked again it changes nothing. A job that has ended is refused with
+        JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Queues a paused job again, behind those that wait with the same priority, and returns it as it then
+        stands. It goes on where it was. A job that is not paused but lives is returned as it is. One that has
+        ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteJob(self, request, context):
+        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+        A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,6 +238,21 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=gradstream_dot_v1_dot_training__service__pb2.CancelJobRequest.FromString,
                     response_serializer=gradstream_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=gradstream_dot_v1_dot_training__service__pb2.PauseJobRequest.FromString,
+                    response_serializer=gradstream_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=gradstream_dot_v1_dot_training__service__pb2.ResumeJobRequest.FromString,
+                    response_serializer=gradstream_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'DeleteJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJob,
+                    request_deserializer=gradstream_dot_v1_dot_training__service__pb2.DeleteJobRequest.FromString,
+                    response_serializer=gradstream_dot_v1_dot_training__service__pb2.DeleteJobResponse.SerializeToString,
+            ),
             'ValidateSpec': grpc.unary_unary_rpc_method_handler(
                     servicer.ValidateSpec,
                     request_deserializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecRequest.FromString,
@@ -214,9 +274,9 @@ class TrainingService:
     INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
     NOT_FOUND           JOB_NOT_FOUND
     ALREADY_EXISTS      REQUEST_ID_REUSED
-    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+    FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -375,6 +435,87 @@ class TrainingService:
             '/gradstream.v1.TrainingService/CancelJob',
             gradstream_dot_v1_dot_training__service__pb2.CancelJobRequest.SerializeToString,
             gradstream_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gradstream.v1.TrainingService/PauseJob',
+            gradstream_dot_v1_dot_training__service__pb2.PauseJobRequest.SerializeToString,
+            gradstream_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gradstream.v1.TrainingService/ResumeJob',
+            gradstream_dot_v1_dot_training__service__pb2.ResumeJobRequest.SerializeToString,
+            gradstream_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gradstream.v1.TrainingService/DeleteJob',
+            gradstream_dot_v1_dot_training__service__pb2.DeleteJobRequest.SerializeToString,
+            gradstream_dot_v1_dot_training__service__pb2.DeleteJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,9 +36,9 @@ class TrainingServiceStub:
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
       NOT_FOUND           JOB_NOT_FOUND
       ALREADY_EXISTS      REQUEST_ID_REUSED
-      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -51,8 +51,10 @@ class TrainingServiceStub:
     def __new__(cls, channel: _aio.Channel) -> TrainingServiceAsyncStub: ...
     Train: _grpc.UnaryStreamMultiCallable[_training_service_pb2.TrainRequest, _event_pb2.TrainingEvent]
     """Starts a job, or attaches to it when `request_id` has started one before, and streams its log from
-    the first event to the last. The job outlives the stream: leaving does not stop it. Refused before
-    anything is kept with any of the errors above but JOB_NOT_FOUND and SEQUENCE_BEYOND_LOG.
+    the first event to the last. The job outlives the stream: leaving does not stop it, unless
+    `cancel_on_disconnect` says so. An idle stream carries heartbeats. Refused before anything is kept with
+    INVALID_SPEC, INVALID_REQUEST, REQUEST_ID_REUSED, DEVICE_NOT_AVAILABLE, QUEUE_FULL, TOO_MANY_WATCHES,
+    STORAGE_FULL, DRAINING, NO_WORKER or INTERNAL.
     """
     CreateJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CreateJobRequest, _job_pb2.Job]
     """Starts a job, or returns the one that `request_id` has started before, and does not wait for it."""
@@ -64,12 +66,28 @@ class TrainingServiceStub:
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_training_service_pb2.WatchJobRequest, _event_pb2.TrainingEvent]
     """Streams the log of a job from any sequence to its end, and waits for events to come while the job
-    lives. Any number of watchers may attach, at any time, each at its own pace.
+    lives. Any number of watchers may attach, at any time, each at its own pace. An idle stream carries
+    heartbeats.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CancelJobRequest, _job_pb2.Job]
-    """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued, CANCELLING when
-    it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
-    again it changes nothing. A job that has SUCCEEDED or FAILED is refused with FAILED_PRECONDITION.
+    """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued or paused, CANCELLING
+    when it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
+    again it changes nothing. A job that has SUCCEEDED or FAILED is refused with JOB_ALREADY_ENDED.
+    """
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.PauseJobRequest, _job_pb2.Job]
+    """Puts a job aside, and returns it once it is PAUSED: its worker has written a checkpoint, stopped within one
+    epoch (or was killed when it did not stop in time; what then was not in a checkpoint is trained again) and
+    is free for others. Asked again it changes nothing. A job that has ended is refused with
+    JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ResumeJobRequest, _job_pb2.Job]
+    """Queues a paused job again, behind those that wait with the same priority, and returns it as it then
+    stands. It goes on where it was. A job that is not paused but lives is returned as it is. One that has
+    ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+    """
+    DeleteJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.DeleteJobRequest, _training_service_pb2.DeleteJobResponse]
+    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+    A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
     """
     ValidateSpec: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
@@ -85,9 +103,9 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
       NOT_FOUND           JOB_NOT_FOUND
       ALREADY_EXISTS      REQUEST_ID_REUSED
-      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -97,8 +115,10 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Train: _aio.UnaryStreamMultiCallable[_training_service_pb2.TrainRequest, _event_pb2.TrainingEvent]  # type: ignore[assignment]
     """Starts a job, or attaches to it when `request_id` has started one before, and streams its log from
-    the first event to the last. The job outlives the stream: leaving does not stop it. Refused before
-    anything is kept with any of the errors above but JOB_NOT_FOUND and SEQUENCE_BEYOND_LOG.
+    the first event to the last. The job outlives the stream: leaving does not stop it, unless
+    `cancel_on_disconnect` says so. An idle stream carries heartbeats. Refused before anything is kept with
+    INVALID_SPEC, INVALID_REQUEST, REQUEST_ID_REUSED, DEVICE_NOT_AVAILABLE, QUEUE_FULL, TOO_MANY_WATCHES,
+    STORAGE_FULL, DRAINING, NO_WORKER or INTERNAL.
     """
     CreateJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CreateJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Starts a job, or returns the one that `request_id` has started before, and does not wait for it."""
@@ -110,12 +130,28 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_training_service_pb2.WatchJobRequest, _event_pb2.TrainingEvent]  # type: ignore[assignment]
     """Streams the log of a job from any sequence to its end, and waits for events to come while the job
-    lives. Any number of watchers may attach, at any time, each at its own pace.
+    lives. Any number of watchers may attach, at any time, each at its own pace. An idle stream carries
+    heartbeats.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued, CANCELLING when
-    it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
-    again it changes nothing. A job that has SUCCEEDED or FAILED is refused with FAILED_PRECONDITION.
+    """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued or paused, CANCELLING
+    when it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
+    again it changes nothing. A job that has SUCCEEDED or FAILED is refused with JOB_ALREADY_ENDED.
+    """
+    PauseJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.PauseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Puts a job aside, and returns it once it is PAUSED: its worker has written a checkpoint, stopped within one
+    epoch (or was killed when it did not stop in time; what then was not in a checkpoint is trained again) and
+    is free for others. Asked again it changes nothing. A job that has ended is refused with
+    JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ResumeJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Queues a paused job again, behind those that wait with the same priority, and returns it as it then
+    stands. It goes on where it was. A job that is not paused but lives is returned as it is. One that has
+    ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+    """
+    DeleteJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.DeleteJobRequest, _training_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
+    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+    A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
     """
     ValidateSpec: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]  # type: ignore[assignment]
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
@@ -130,9 +166,9 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
       NOT_FOUND           JOB_NOT_FOUND
       ALREADY_EXISTS      REQUEST_ID_REUSED
-      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED
+      FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -146,8 +182,10 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_pb2.TrainingEvent], _abc.AsyncIterator[_event_pb2.TrainingEvent]]:
         """Starts a job, or attaches to it when `request_id` has started one before, and streams its log from
-        the first event to the last. The job outlives the stream: leaving does not stop it. Refused before
-        anything is kept with any of the errors above but JOB_NOT_FOUND and SEQUENCE_BEYOND_LOG.
+        the first event to the last. The job outlives the stream: leaving does not stop it, unless
+        `cancel_on_disconnect` says so. An idle stream carries heartbeats. Refused before anything is kept with
+        INVALID_SPEC, INVALID_REQUEST, REQUEST_ID_REUSED, DEVICE_NOT_AVAILABLE, QUEUE_FULL, TOO_MANY_WATCHES,
+        STORAGE_FULL, DRAINING, NO_WORKER or INTERNAL.
         """
 
     @_abc_1.abstractmethod
@@ -183,7 +221,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_pb2.TrainingEvent], _abc.AsyncIterator[_event_pb2.TrainingEvent]]:
         """Streams the log of a job from any sequence to its end, and waits for events to come while the job
-        lives. Any number of watchers may attach, at any time, each at its own pace.
+        lives. Any number of watchers may attach, at any time, each at its own pace. An idle stream carries
+        heartbeats.
         """
 
     @_abc_1.abstractmethod
@@ -192,9 +231,42 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued, CANCELLING when
-        it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
-        again it changes nothing. A job that has SUCCEEDED or FAILED is refused with FAILED_PRECONDITION.
+        """Asks a job to stop, and returns it as it then stands: CANCELLED when it was queued or paused, CANCELLING
+        when it was running. The worker stops within one epoch and is killed when it does not stop in time. Asked
+        again it changes nothing. A job that has SUCCEEDED or FAILED is refused with JOB_ALREADY_ENDED.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _training_service_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Puts a job aside, and returns it once it is PAUSED: its worker has written a checkpoint, stopped within one
+        epoch (or was killed when it did not stop in time; what then was not in a checkpoint is trained again) and
+        is free for others. Asked again it changes nothing. A job that has ended is refused with
+        JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _training_service_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Queues a paused job again, behind those that wait with the same priority, and returns it as it then
+        stands. It goes on where it was. A job that is not paused but lives is returned as it is. One that has
+        ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteJob(
+        self,
+        request: _training_service_pb2.DeleteJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.DeleteJobResponse, _abc.Awaitable[_training_service_pb2.DeleteJobResponse]]:
+        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+        A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -131,7 +131,10 @@ class FaultReason(StrEnum):
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     TRAINER_FAILED = "TRAINER_FAILED"
     WORKER_DIED = "WORKER_DIED"
+    TIME_LIMIT_EXCEEDED = "TIME_LIMIT_EXCEEDED"
+    STORAGE_FULL = "STORAGE_FULL"
     SERVER_STOPPED = "SERVER_STOPPED"
+    """Only in data directories of development versions, which could not go on with a job."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ class StateChange:
     reason: str = ""
     jobs_ahead: int = 0
     fault: Fault | None = None
+    result_so_far: "Completed | None" = None
 
 
 @dataclass(frozen=True)
@@ -70,4 +72,30 @@ class Completed:
     unscaled_parameters: Parameters | None = None
 
 
-Event = StateChange | Started | EpochUpdates | Completed
+@dataclass(frozen=True)
+class Checkpointed:
+    """What has been trained so far is safe in a checkpoint."""
+
+    epoch: int
+    """The last epoch in it."""
+    name: str
+    """By which the checkpoint store finds it."""
+
+
+class WarningReason(StrEnum):
+    """What a job goes on in spite of; programs can rely on it."""
+
+    CHECKPOINT_DAMAGED = "CHECKPOINT_DAMAGED"
+    CHECKPOINT_NOT_WRITTEN = "CHECKPOINT_NOT_WRITTEN"
+    ENVIRONMENT_CHANGED = "ENVIRONMENT_CHANGED"
+
+
+@dataclass(frozen=True)
+class Warned:
+    """Something that the job goes on in spite of, with a sentence for people."""
+
+    reason: WarningReason
+    message: str
+
+
+Event = StateChange | Started | EpochUpdates | Checkpointed | Warned | Completed

@@ -48,6 +48,8 @@ class SpecRequest:
     initial_parameters: Mapping[str, FloatArray] = field(default_factory=dict)
     report_every: int | None = None
     predict_rows: FloatArray | None = None
+    max_memory_bytes: int | None = None
+    max_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Spec:
     report_every: int
     predict_rows: FloatArray | None
     """(rows, features) in the data's own units, or None."""
+    max_memory_bytes: int = 0
+    """Beside the worker's own; 0 for no limit."""
+    max_seconds: float = 0.0
+    """Of running, over all attempts; 0 for no limit."""
 
     @property
     def parameter_count(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from gradstream_server.jobs.codec import EventRecord
@@ -11,6 +12,10 @@ from gradstream_server.jobs.spec import InlineData
 
 class RequestIdTaken(Exception):
     """A job with this request id is there already."""
+
+
+class StorageFull(Exception):
+    """There is no room to keep more: the disk is full. What was there before is intact."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,20 @@ class JobStore(Protocol):
 
         Raises:
             RequestIdTaken: a job with its request id is there already.
+            StorageFull: there is no room for it.
         """
         ...
 
     def append(self, writes: Sequence[Write]) -> None:
-        """Add events to logs and update their jobs, all or nothing."""
+        """Add events to logs and update their jobs, all or nothing.
+
+        Raises:
+            StorageFull: there is no room for them.
+        """
+        ...
+
+    def delete(self, job: str) -> None:
+        """Remove a job and its log; nothing happens when it is gone already."""
         ...
 
     def get(self, job: str) -> Job | None:
@@ -63,10 +77,31 @@ class JobStore(Protocol):
         """Jobs that have not ended, oldest first."""
         ...
 
+    def ended_before(self, time: datetime, limit: int) -> list[Job]:
+        """At most `limit` jobs that ended before a time."""
+        ...
+
+    def uses_data(self, digest: str) -> bool:
+        """Whether there is a job with data of this digest."""
+        ...
+
 
 class DataStore(Protocol):
     """The numbers of inline data, kept once per content."""
 
     def put(self, digest: str, data: InlineData) -> None:
-        """Keep data under its digest; nothing happens when they are there already."""
+        """Keep data under its digest, safe from anything once this returns; nothing happens when they are
+        there already.
+
+        Raises:
+            StorageFull: there is no room for them.
+        """
+        ...
+
+    def get(self, digest: str) -> InlineData | None:
+        """The data of a digest, without names; None when they are not there."""
+        ...
+
+    def remove(self, digest: str) -> None:
+        """Remove the data of a digest; nothing happens when they are gone already."""
         ...
