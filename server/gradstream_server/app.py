@@ -20,6 +20,7 @@ from gradstream.v1 import (
 from gradstream_server import logs
 from gradstream_server.config import ServerConfig
 from gradstream_server.executors.local import LocalExecutor
+from gradstream_server.executors.messages import Equipment
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.runner import JobRunner
 from gradstream_server.jobs.service import JobService
@@ -28,8 +29,9 @@ from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.guard import Guard
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
+from gradstream_server.stores.checkpoints import FileCheckpoints
 from gradstream_server.stores.files import FileDataStore
-from gradstream_server.stores.sql import SqlJobStore
+from gradstream_server.stores.sql import Durability, SqlJobStore
 
 _logger = logging.getLogger(__name__)
 
@@ -56,27 +58,45 @@ class Server:
         """
         self._config = config
         self._stopping = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._lock = DataDirLock(config.data_dir)
         try:
-            self._store = SqlJobStore.open_sqlite(config.data_dir / "gradstream.sqlite")
+            self._store = SqlJobStore.open_sqlite(
+                config.data_dir / "gradstream.sqlite", cast(Durability, config.durability)
+            )
         except BaseException:
             self._lock.close()
             raise
         data = FileDataStore(config.data_dir / "data")
+        checkpoints = FileCheckpoints(config.data_dir / "checkpoints")
         codec = ProtoCodec()
         self._log = EventLog(self._store, codec)
         self._executor = LocalExecutor(
             workers=config.workers,
-            threads=config.worker_threads,
+            equipment=Equipment(
+                threads=config.worker_threads,
+                checkpoints=checkpoints,
+                checkpoint_interval_s=config.checkpoint_interval,
+                configure_logging=functools.partial(
+                    logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
+                ),
+            ),
             locate=data.path,
             stop_grace_s=config.stop_grace,
-            configure_logging=functools.partial(
-                logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
-            ),
         )
-        runner = JobRunner(self._log, self._executor, config.max_queued_jobs)
-        self._service = JobService(self._store, data, self._log, runner, self._executor, codec, config.limits)
+        runner = JobRunner(
+            self._log, self._executor, checkpoints, config.max_queued_jobs, config.max_restarts
+        )
+        self._service = JobService(
+            self._store,
+            data,
+            self._log,
+            runner,
+            self._executor,
+            codec,
+            config.limits,
+            disconnect_grace_s=config.disconnect_grace,
+            keep_ended_s=config.keep_ended,
+        )
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[Guard()],
@@ -93,7 +113,7 @@ class Server:
             ],
         )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
-            TrainingServicer(self._service), self._grpc
+            TrainingServicer(self._service, config.heartbeat), self._grpc
         )
         system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -118,9 +138,7 @@ class Server:
             await self._shutdown()
 
     def stop(self) -> None:
-        """Begin to stop; asked a second time, do not wait for running jobs any more."""
-        if self._stopping.is_set():
-            self._hurry.set()
+        """Begin to stop."""
         self._stopping.set()
 
     async def _startup(self) -> str:
@@ -151,10 +169,10 @@ class Server:
         _logger.info("stopping")
         await self._set_health(serving=False)
         try:
-            await self._drain()
+            await self._service.drain()
         except Exception:
             # All that follows has to happen all the same; the next start finds what is left.
-            _logger.exception("running jobs could not be ended properly")
+            _logger.exception("running jobs could not be put aside properly")
         # Health watches stay open as long as they are let.
         await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
         await self._executor.close()
@@ -162,16 +180,6 @@ class Server:
         self._store.close()
         self._lock.close()
         _logger.info("stopped")
-
-    async def _drain(self) -> None:
-        """Let running jobs end, or when asked to stop a second time, do not."""
-        drain = asyncio.create_task(self._service.drain(self._config.drain_timeout))
-        hurry = asyncio.create_task(self._hurry.wait())
-        await asyncio.wait([drain, hurry], return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not drain.done():
-            await self._service.drain(0)
-        await drain
 
     async def _set_health(self, serving: bool) -> None:
         answer = health_pb2.HealthCheckResponse

@@ -47,8 +47,9 @@ def _option(setting: Field[Any]) -> click.Option:
 def _serve(**settings: Any) -> None:
     """Start a server, and serve until it is told to stop.
 
-    It prints where it listens as soon as it answers. SIGTERM and Ctrl-C stop it: running jobs get time to
-    end, waiting ones are kept for the next start. A second signal stops it at once.
+    It prints where it listens as soon as it answers. SIGTERM and Ctrl-C stop it: running jobs are put aside
+    with a checkpoint, and they and those that wait go on at the next start. The same holds for a server that
+    is killed.
 
     Each option can be set by the environment too, as GRADSTREAM_MAX_EPOCHS for --max-epochs, or in the file
     named by --config, as max_epochs. An option goes over the environment, that over the file.

@@ -1,5 +1,6 @@
 """The configuration: what an operator may choose, checked once at the start."""
 
+import math
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -49,12 +50,28 @@ class ServerConfig:
     max_parameters: int = _setting(_LIMITS.max_parameters, "Numbers that a model may have.", "N")
     max_queued_jobs: int = _setting(_LIMITS.max_queued_jobs, "Jobs that may wait; one more is refused.", "N")
     max_watches: int = _setting(_LIMITS.max_watches, "Streams that may be open; one more is refused.", "N")
+    max_job_memory_bytes: int = _setting(
+        _LIMITS.max_job_memory_bytes, "Memory that a job may take beside its worker's own; 0: any.", "BYTES"
+    )
+    max_job_seconds: float = _setting(
+        _LIMITS.max_job_seconds, "How long a job may run; 0: as long as it takes.", "SECONDS"
+    )
+    max_restarts: int = _setting(3, "How often a job goes on after the death of its worker.", "N")
+    checkpoint_interval: float = _setting(1.0, "Time between two checkpoints of a job that runs.", "SECONDS")
+    durability: str = _setting(
+        "power",
+        "What every event survives: power (a power cut, too) or process (the death of the server; "
+        "after a power cut the newest may be missing).",
+        "WHAT",
+    )
     stop_grace: float = _setting(
-        5.0, "Time for a trainer to stop when cancelled, before it is killed.", "SECONDS"
+        5.0, "Time for a trainer to end its epoch when its job is stopped, before it is killed.", "SECONDS"
     )
-    drain_timeout: float = _setting(
-        30.0, "Time for running jobs to end when the server is stopped.", "SECONDS"
+    disconnect_grace: float = _setting(
+        10.0, "How long nobody may watch a job that is to be cancelled on disconnect.", "SECONDS"
     )
+    heartbeat: float = _setting(10.0, "Idle time of a stream before it carries a heartbeat.", "SECONDS")
+    keep_ended: float = _setting(0.0, "How long jobs are kept that have ended; 0: for ever.", "SECONDS")
     log_level: str = _setting("info", "Least severe logs to write: debug, info, warning or error.", "LEVEL")
     log_format: str = _setting("text", "Form of the logs on stderr: text or json.", "FORMAT")
 
@@ -63,16 +80,19 @@ class ServerConfig:
         if not host or not port.isdigit() or int(port) > 65535:
             raise ConfigError(f"address is {self.address!r}; it has to be HOST:PORT, such as 127.0.0.1:50051")
         for name in ("workers", *(limit.name for limit in fields(Limits) if hasattr(self, limit.name))):
-            if getattr(self, name) < 1:
+            if name not in _FROM_ZERO and getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.max_data_bytes > _MAX_DATA_BYTES:
             raise ConfigError(
                 f"max_data_bytes is {self.max_data_bytes}; gRPC carries at most {_MAX_DATA_BYTES}"
             )
-        for name in ("threads", "stop_grace", "drain_timeout"):
-            if not getattr(self, name) >= 0:
+        for name in _FROM_ZERO:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 0")
-        for name, allowed in (("log_level", _LEVELS), ("log_format", ("text", "json"))):
+        for name in ("checkpoint_interval", "heartbeat"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it has to be above 0")
+        for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}"
@@ -90,6 +110,19 @@ class ServerConfig:
         return Limits(**{name: getattr(self, name) for name in names})
 
 
-_LEVELS = ("debug", "info", "warning", "error")
+_CHOICES = {
+    "durability": ("power", "process"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "log_format": ("text", "json"),
+}
+_FROM_ZERO = (
+    "threads",
+    "max_job_memory_bytes",
+    "max_job_seconds",
+    "max_restarts",
+    "stop_grace",
+    "disconnect_grace",
+    "keep_ended",
+)
 # A message of gRPC is below 2 GiB; rows to predict and all else have to fit beside the data.
 _MAX_DATA_BYTES = (2 << 30) - (16 << 20)

@@ -1,5 +1,6 @@
 """Epochs on their way out: gathered one by one, sent many at a time."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +25,23 @@ class Diverged(Exception):
 class EpochGathering:
     """Collects what each epoch leaves, on the device, and brings it to the host all at once."""
 
-    def __init__(self, report_every: int, epochs: int) -> None:
+    def __init__(
+        self, report_every: int, epochs: int, after: int = 0, last_loss: float = math.nan, reported: int = 0
+    ) -> None:
+        """
+        Args:
+            report_every: of the epochs 1, 1 + n, 1 + 2n and so on, and of the last, it is told.
+            epochs: the last epoch.
+            after: the epoch that training goes on after.
+            last_loss: the loss of that epoch.
+            reported: up to this epoch all has been told before.
+        """
         self._report_every = report_every
         self._epochs = epochs
-        self._first = 1
-        self.last_loss = float("nan")
+        self._reported = reported
+        self.last_epoch = after
+        """The last epoch taken."""
+        self.last_loss = last_loss
         """The loss of the last epoch taken."""
         self._losses: list[Array] = []
         # A call more is felt where an epoch takes five microseconds: this is the list's own method.
@@ -51,11 +64,12 @@ class EpochGathering:
             Diverged: a loss is not finite.
         """
         losses = _losses(self._losses)
-        epochs = np.arange(self._first, self._first + len(losses))
+        epochs = np.arange(self.last_epoch + 1, self.last_epoch + 1 + len(losses))
         finite = np.isfinite(losses)
         good = len(losses) if finite.all() else int(np.argmin(finite))
         kept = (epochs - 1) % self._report_every == 0
         kept |= epochs == self._epochs
+        kept &= epochs > self._reported
         kept[good:] = False
         updates = []
         if kept.any():
@@ -64,14 +78,13 @@ class EpochGathering:
                 for i, (name, value) in enumerate(self._parameters.items())
             }
             updates = [EpochUpdates(epochs=epochs[kept], losses=losses[kept], parameters=columns)]
-        end = self._first + good
-        self._first += len(losses)
+        self.last_epoch += good
         if good:
             self.last_loss = float(losses[good - 1])
         self._losses.clear()
         self._copies.clear()
         if good < len(losses):
-            raise Diverged(end, updates)
+            raise Diverged(self.last_epoch + 1, updates)
         return updates
 
 

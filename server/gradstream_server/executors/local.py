@@ -14,10 +14,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from gradstream_server.executors.messages import Assignment, Hello, Stop
+from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
 from gradstream_server.jobs.errors import Fault, FaultReason, NoWorker
 from gradstream_server.jobs.events import Completed, Event, StateChange
-from gradstream_server.jobs.executor import Device, Task
+from gradstream_server.jobs.executor import Device, Interrupted, Task
 from gradstream_server.jobs.job import ENDED
 
 _logger = logging.getLogger(__name__)
@@ -35,24 +35,21 @@ class LocalExecutor:
     def __init__(
         self,
         workers: int,
-        threads: int,
+        equipment: Equipment,
         locate: Callable[[str], Path],
         stop_grace_s: float,
-        configure_logging: Callable[[], None],
     ) -> None:
         """
         Args:
             workers: how many processes, and so how many tasks at once.
-            threads: how many threads the arithmetic of each may use.
+            equipment: what each of them is given; picklable.
             locate: where the data of a digest lie.
             stop_grace_s: how long a worker may take to stop a task before it is killed.
-            configure_logging: called first thing in each worker; picklable.
         """
         self.slots = workers
-        self._threads = threads
+        self._equipment = equipment
         self._locate = locate
         self._stop_grace_s = stop_grace_s
-        self._configure_logging = configure_logging
         self._idle: list[_Worker] = []
         self._waiting: dict[str, asyncio.Future[_Worker | None]] = {}
         self._stopped: set[str] = set()
@@ -69,22 +66,22 @@ class LocalExecutor:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(["gradstream_server.executors.preload"])
         # Read once, when the arithmetic libraries are loaded: in the fork server, for all its workers.
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(self._threads)))
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(self._equipment.threads)))
         for _ in range(self.slots):
             self._spawn()
 
     async def devices(self) -> Sequence[Device]:
         return await asyncio.shield(self._devices)
 
-    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event], None]:
+    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
         try:
-            worker, events = await self._begin(task)
-            while worker and not _ends(events[-1]):
-                yield events
-                events = await self._next(worker)
+            worker, said = await self._begin(task)
+            while worker and not _ends(said):
+                yield said
+                said = await self._next(worker)
             if worker:
                 self._release(worker, task)
-            yield events
+            yield said
         finally:
             self._stopped.discard(task.job)
             if left := self._busy.get(task.job):
@@ -113,8 +110,8 @@ class LocalExecutor:
             worker.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
-    async def _begin(self, task: Task) -> "tuple[_Worker | None, Sequence[Event]]":
-        """Give the task to a worker, and wait for its first events; no worker when it was stopped before."""
+    async def _begin(self, task: Task) -> "tuple[_Worker | None, Sequence[Event] | Interrupted]":
+        """Give the task to a worker, and wait for what it says; no worker when it was stopped before."""
         data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
         for another in (True, False):
             worker = await self._free_worker(task.job)
@@ -123,18 +120,18 @@ class LocalExecutor:
             worker.job = task.job
             self._busy[task.job] = worker
             worker.send(Assignment(task, data))
-            events = await self._next(worker)
+            said = await self._next(worker)
             # One that was dying when it got the task has not touched it: another can have it.
             if worker in self._workers or worker.stopping or not another:
-                return worker, events
+                return worker, said
             self._release(worker, task)
-        return None, [StateChange("CANCELLED")]
+        return None, Interrupted()
 
-    async def _next(self, worker: "_Worker") -> Sequence[Event]:
-        events = await worker.inbox.get()
+    async def _next(self, worker: "_Worker") -> Sequence[Event] | Interrupted:
+        said = await worker.inbox.get()
         if worker.inbox.empty():
             self._listen(worker)
-        return [_died(worker)] if events is None else events
+        return _died(worker) if said is None else said
 
     def _listen(self, worker: "_Worker") -> None:
         """Read what a worker says, from now on."""
@@ -206,7 +203,7 @@ class LocalExecutor:
         ours, theirs = context.Pipe()
         process = context.Process(
             target=_serve_tasks,
-            args=(theirs, self._threads, self._configure_logging),
+            args=(theirs, self._equipment),
             name="gradstream-worker",
             daemon=True,
         )
@@ -256,7 +253,7 @@ class _Worker:
     def __init__(self, process: BaseProcess, connection: Connection) -> None:
         self.process = process
         self.connection = connection
-        self.inbox: asyncio.Queue[Sequence[Event] | None] = asyncio.Queue()
+        self.inbox: asyncio.Queue[Sequence[Event] | Interrupted | None] = asyncio.Queue()
         self.ready = False
         self.listened_to = False
         self.job: str | None = None
@@ -282,21 +279,22 @@ class _Worker:
             self.process.join()
 
 
-def _serve_tasks(connection: Connection, threads: int, configure_logging: Callable[[], None]) -> None:
+def _serve_tasks(connection: Connection, equipment: Equipment) -> None:
     """What a worker process runs. Imported by name: only there may torch come with it."""
-    import_module("gradstream_server.executors.worker").main(connection, threads, configure_logging)
+    import_module("gradstream_server.executors.worker").main(connection, equipment)
 
 
-def _ends(event: Event) -> bool:
-    return isinstance(event, Completed) or (isinstance(event, StateChange) and event.state in ENDED)
+def _ends(said: Sequence[Event] | Interrupted) -> bool:
+    if isinstance(said, Interrupted):
+        return True
+    last = said[-1]
+    return isinstance(last, Completed) or (isinstance(last, StateChange) and last.state in ENDED)
 
 
-def _died(worker: _Worker) -> StateChange:
+def _died(worker: _Worker) -> Interrupted:
     if worker.stopping:
-        return StateChange("CANCELLED", reason="the trainer did not stop in time; its worker was killed")
+        return Interrupted(killed=True)
     code = worker.process.exitcode or 0
-    how = f"killed by signal {-code}" if code < 0 else f"with exit code {code}"
-    message = f"the worker that trained the job ended unexpectedly ({how}); start the job again"
-    return StateChange(
-        "FAILED", message, fault=Fault(FaultReason.WORKER_DIED, message, {"exit_code": str(code)})
-    )
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    fault = Fault(FaultReason.WORKER_DIED, f"its worker {how}", {"exit_code": str(code)})
+    return Interrupted(died=fault)

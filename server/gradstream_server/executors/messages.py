@@ -1,9 +1,23 @@
-"""What the server and a worker say to each other over their pipe; a worker sends lists of events too."""
+"""What the server and a worker say to each other over their pipe; a worker sends lists of events and
+`Interrupted` too."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.executor import Device, Task
+
+
+@dataclass(frozen=True)
+class Equipment:
+    """What a worker is given for all its life."""
+
+    threads: int
+    """That its arithmetic may use."""
+    checkpoints: CheckpointStore
+    checkpoint_interval_s: float
+    configure_logging: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,6 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop the job, if it is the one that runs."""
+    """Stop the job at the end of its epoch, with a checkpoint, if it is the one that runs."""
 
     job: str

@@ -1,22 +1,25 @@
 """A worker: a process that trains one task after the other.
 
-It talks with the server over one pipe. In: `Assignment` and `Stop`. Out: `Hello` once, then lists of events.
-When the pipe closes, the server is gone and the worker ends.
+It talks with the server over one pipe. In: `Assignment` and `Stop`. Out: `Hello` once, then lists of events,
+and `Interrupted` when it was told to stop. When the pipe closes, the server is done with it and it ends.
 """
 
 import gc
 import logging
+import multiprocessing
+import os
 import platform
 import resource
 import signal
-from collections.abc import Callable
+import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 import gradstream
-from gradstream_server.executors.messages import Assignment, Hello, Stop
+from gradstream_server.executors.memory_limit import memory_limit
+from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
 from gradstream_server.executors.training import Environment, Training
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import Fault, FaultReason
@@ -28,22 +31,23 @@ from gradstream_server.trainers import devices
 _logger = logging.getLogger(__name__)
 
 
-def main(connection: Connection, threads: int, configure_logging: Callable[[], None]) -> None:
+def main(connection: Connection, equipment: Equipment) -> None:
     """Serve tasks until the pipe closes."""
     # Ctrl-C on a terminal reaches the whole group; the server decides what becomes of its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_server, daemon=True).start()
     # A crash costs an error message, not gigabytes of disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    configure_logging()
+    equipment.configure_logging()
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(equipment.threads)
     # What is loaded stays: without this each full collection looks through all of torch, and epochs that wait
     # to be sent make for many collections.
     gc.freeze()
     environment = Environment(
-        threads,
+        equipment.threads,
         {
             "gradstream": gradstream.__version__,
             "python": platform.python_version(),
@@ -56,14 +60,24 @@ def main(connection: Connection, threads: int, configure_logging: Callable[[], N
         while True:
             match connection.recv():
                 case Assignment() as assignment:
-                    _run(assignment, connection, environment)
+                    _run(assignment, connection, environment, equipment)
                 case Stop():
                     pass  # It has come after the end of its job.
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _run(assignment: Assignment, connection: Connection, environment: Environment) -> None:
+def _end_with_server() -> None:
+    """End when the server has died, also in the middle of an epoch: nobody would ever use the result."""
+    server = multiprocessing.parent_process()
+    assert server, "a worker is started by a server"
+    server.join()
+    os._exit(0)
+
+
+def _run(
+    assignment: Assignment, connection: Connection, environment: Environment, equipment: Equipment
+) -> None:
     task = assignment.task
 
     def stop_requested() -> bool:
@@ -73,10 +87,13 @@ def _run(assignment: Assignment, connection: Connection, environment: Environmen
         return requested
 
     try:
-        data = _load(assignment.data) if assignment.data else reference.DATA
         # A training that diverges passes through infinities on its way; it is told at the end, once.
-        with np.errstate(all="ignore"):
-            for events in Training(task.spec, data, environment).run(stop_requested):
+        with memory_limit(task.spec.max_memory_bytes), np.errstate(all="ignore"):
+            data = _load(assignment.data) if assignment.data else reference.DATA
+            training = Training(
+                task, data, environment, equipment.checkpoints, equipment.checkpoint_interval_s
+            )
+            for events in training.run(stop_requested):
                 connection.send(events)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
@@ -94,9 +111,13 @@ def _load(path: Path) -> InlineData:
 def _failed(error: Exception, task: Task) -> StateChange:
     text = str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        message = (
-            "there was not enough memory to train; use fewer rows at a time: a smaller batch_size, or float32"
+        limit = task.spec.max_memory_bytes
+        enough = (
+            f"more than the {limit} bytes of max_memory_bytes were needed"
+            if limit
+            else "there was not enough memory"
         )
+        message = f"{enough} to train; use fewer rows at a time: a smaller batch_size, or float32"
         fault = Fault(FaultReason.OUT_OF_MEMORY, message)
     else:
         message = f"the trainer failed; the server's log tells more under job {task.job}"

@@ -1,6 +1,6 @@
 """What a job leaves behind every now and then, so that another attempt can go on from there."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,8 +56,12 @@ class CheckpointStore(Protocol):
         """Make room for a job's checkpoints; nothing happens when there is."""
         ...
 
-    def remove(self, job: str, keep: Collection[str] = ()) -> None:
-        """Remove the checkpoints of a job but for some, and all there is of it when none is to be kept."""
+    def discard(self, job: str, name: str) -> None:
+        """Remove a checkpoint; nothing happens when it is gone already."""
+        ...
+
+    def remove(self, job: str) -> None:
+        """Remove all that there is of a job; nothing happens when it is gone already."""
         ...
 
     def jobs(self) -> list[str]:

@@ -7,10 +7,13 @@ RequestError                    the caller can do something about it
 ├── RequestIdReused
 ├── DeviceNotAvailable
 ├── JobAlreadyEnded
+├── JobBeingCancelled
+├── JobNotEnded
 ├── SequenceBeyondLog
 ├── Busy                        try again after `retry_after_s`
 │   ├── QueueFull
-│   └── TooManyWatches
+│   ├── TooManyWatches
+│   └── NoRoom                  the disk is full
 ├── NoWorker                    the workers do not start
 └── Draining
 
@@ -73,10 +76,23 @@ class DeviceNotAvailable(RequestError):
 class JobAlreadyEnded(RequestError):
     """The verb needs a job that still lives."""
 
+    def __init__(self, job: str, state: str, done: str) -> None:
+        said = "was cancelled already" if state == "CANCELLED" else f"has already {state.lower()}"
+        super().__init__(f"job {job} {said}; only a job that has not ended can be {done}")
+
+
+class JobBeingCancelled(RequestError):
+    """The job is on its way to be CANCELLED."""
+
+    def __init__(self, job: str) -> None:
+        super().__init__(f"job {job} is being cancelled; what it has reached comes with its last event")
+
+
+class JobNotEnded(RequestError):
+    """The verb needs a job that has ended."""
+
     def __init__(self, job: str, state: str) -> None:
-        super().__init__(
-            f"job {job} has already {state.lower()}; only a queued or running job can be cancelled"
-        )
+        super().__init__(f"job {job} is {state}; only a job that has ended can be deleted: cancel it first")
 
 
 class SequenceBeyondLog(RequestError):
@@ -107,6 +123,16 @@ class TooManyWatches(Busy):
 
     def __init__(self, limit: int, retry_after_s: float) -> None:
         super().__init__(f"{limit} streams are open already", retry_after_s)
+
+
+class NoRoom(Busy):
+    """The server's disk is full."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the server's disk is full, and nothing was kept of the request; make room there",
+            retry_after_s=30,
+        )
 
 
 class Draining(RequestError):

@@ -30,6 +30,8 @@ class Task:
     """The last epoch that earlier attempts have told of: those up to it are not told again."""
     checkpoints: tuple[str, ...] = ()
     """Names of those that earlier attempts have left, the best first."""
+    earlier_attempts_s: float = 0.0
+    """How long earlier attempts have run."""
 
 
 @dataclass(frozen=True)

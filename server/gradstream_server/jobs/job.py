@@ -39,7 +39,7 @@ _NEXT = {
     JobState.CANCELLING: {JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED},
 }
 
-_KEPT_CHECKPOINTS = 2
+KEPT_CHECKPOINTS = 2
 
 
 class IllegalTransition(ValueError):
@@ -105,7 +105,7 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
         case EpochUpdates():
             return replace(job, epochs_done=int(event.epochs[-1]), last_loss=float(event.losses[-1]))
         case Checkpointed():
-            return replace(job, checkpoints=(event, *job.checkpoints)[:_KEPT_CHECKPOINTS])
+            return replace(job, checkpoints=(event, *job.checkpoints)[:KEPT_CHECKPOINTS])
         case Started():
             return replace(job, has_started=True)
         case Warned():

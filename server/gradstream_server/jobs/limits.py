@@ -16,6 +16,10 @@ class Limits:
     """Numbers of a model: they travel in one event too, which any client has to be able to receive."""
     max_queued_jobs: int = 1_000
     max_watches: int = 2_000
+    max_job_memory_bytes: int = 0
+    """Of a job beside its worker's own; 0 for no limit."""
+    max_job_seconds: float = 0.0
+    """Of running; 0 for no limit."""
 
     @property
     def max_message_bytes(self) -> int:

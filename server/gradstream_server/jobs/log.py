@@ -113,8 +113,17 @@ class EventLog:
             raise JobNotFound(job)
         return found
 
-    async def tail(self, job: str, after: int) -> AsyncIterator[Sequence[EventRecord]]:
+    async def delete(self, job: str) -> None:
+        """Remove a job that has ended, and its log."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.delete, job)
+
+    async def tail(
+        self, job: str, after: int, idle_s: float | None = None
+    ) -> AsyncIterator[Sequence[EventRecord]]:
         """The events after a sequence, as they are there, to the end of the log.
+
+        Args:
+            idle_s: nothing is yielded, an empty sequence, whenever for so long nothing has happened.
 
         Raises:
             JobNotFound: there is no such job.
@@ -131,9 +140,16 @@ class EventLog:
                 yield records
                 after = records[-1].sequence
             elif live is None or grown is None or live.stored.ended:
+                if after < last:
+                    # It was deleted meanwhile.
+                    raise JobNotFound(job)
                 return
             else:
-                await grown.wait()
+                try:
+                    async with asyncio.timeout(idle_s):
+                        await grown.wait()
+                except TimeoutError:
+                    yield ()
 
     async def close(self) -> None:
         """Finish writing."""

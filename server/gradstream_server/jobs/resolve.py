@@ -18,6 +18,7 @@ from gradstream_server.trainers import devices
 
 _MAX_SEED = 2**63 - 1
 _MAX_NAME = 200
+_MIN_MEMORY_BYTES = 64 << 20
 _LEARNING_RATE = 0.01
 
 
@@ -47,6 +48,7 @@ def resolve(
     check.whole("report_every", request.report_every, 1)
     check.number("learning_rate", request.learning_rate, above=0)
     check.number("l2", request.l2, at_least=0)
+    _check_limits(check, request, limits)
     # What follows measures itself against the data, so the data have to be right first.
     check.done()
 
@@ -81,10 +83,17 @@ def resolve(
     check.done()
 
     batch_size = min(request.batch_size or rows, rows)
+    summary = summarize(request.data) if request.data else reference.SUMMARY
+    if request.known_data and request.known_data.digest != summary.digest:
+        what = (
+            f"is {request.known_data.digest!r}, but the numbers give {summary.digest}; leave one of them out"
+        )
+        check.fail("inline_data.digest", what)
+        check.done()
     spec = Spec(
         trainer=request.trainer,
         device=device,
-        data=summarize(request.data) if request.data else reference.SUMMARY,
+        data=summary,
         epochs=request.epochs or defaults.epochs,
         learning_rate=request.learning_rate or _LEARNING_RATE,
         batch_size=batch_size,
@@ -98,6 +107,8 @@ def resolve(
         initial_parameters=initial,
         report_every=request.report_every or 1,
         predict_rows=predict_rows if predict_rows is not None and predict_rows.size else None,
+        max_memory_bytes=request.max_memory_bytes or limits.max_job_memory_bytes,
+        max_seconds=request.max_seconds or limits.max_job_seconds,
     )
     return spec, data
 
@@ -189,6 +200,22 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
             "inline_data.targets.shape",
             f"has {len(data.targets)} rows, but the features have {len(data.features)}; give one for each",
         )
+
+
+def _check_limits(check: _Check, request: SpecRequest, limits: Limits) -> None:
+    """What a job may take: 0 asks for no limit, which only a server without one grants."""
+    if (memory := request.max_memory_bytes) is not None:
+        most = limits.max_job_memory_bytes
+        if memory != 0 or most:
+            check.whole("max_memory_bytes", memory, _MIN_MEMORY_BYTES, most or None)
+    if (seconds := request.max_seconds) is not None:
+        most_s = limits.max_job_seconds
+        if not math.isfinite(seconds) or seconds < 0:
+            check.fail("max_seconds", f"is {seconds:g}; it has to be above 0, or 0 for no limit")
+        elif most_s and not 0 < seconds <= most_s:
+            check.fail(
+                "max_seconds", f"is {seconds:g}; this server allows more than 0 and at most {most_s:g}"
+            )
 
 
 def _check_steps(check: _Check, request: SpecRequest) -> None:

@@ -5,39 +5,48 @@ import base64
 import logging
 import secrets
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
     Draining,
     InvalidRequest,
+    InvalidSpec,
     JobAlreadyEnded,
+    JobBeingCancelled,
+    JobNotEnded,
+    NoRoom,
     QueueFull,
     RequestIdReused,
     Violation,
 )
 from gradstream_server.jobs.estimate import Estimate, estimate
 from gradstream_server.jobs.events import StateChange
-from gradstream_server.jobs.executor import Device, Executor, Task
+from gradstream_server.jobs.executor import Device, Executor
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.log import EventLog
+from gradstream_server.jobs.presence import Presence
 from gradstream_server.jobs.resolve import resolve
-from gradstream_server.jobs.runner import JobRunner, Place, stopped
-from gradstream_server.jobs.spec import InlineData, Spec, SpecRequest
-from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken
+from gradstream_server.jobs.retention import delete_outdated
+from gradstream_server.jobs.runner import JobRunner, Place, queued
+from gradstream_server.jobs.spec import InlineData, KnownData, Spec, SpecRequest
+from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, StorageFull
 from gradstream_server.trainers.registry import TRAINERS
 
 _logger = logging.getLogger(__name__)
 
+_MAX_PRIORITY = 100
 _ID_BYTES = 10  # 16 letters and digits in base 32
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
 _LARGE_REQUEST = 50_000
 
 
 class JobService:
-    """Creates, finds, lists, watches and cancels jobs."""
+    """Creates, finds, lists, watches, stops and deletes jobs."""
 
     def __init__(
         self,
@@ -48,84 +57,146 @@ class JobService:
         executor: Executor,
         codec: Codec,
         limits: Limits,
+        disconnect_grace_s: float,
+        keep_ended_s: float,
     ) -> None:
+        """
+        Args:
+            limits: what a request may ask for at most.
+            disconnect_grace_s: how long nobody may watch a job with `cancel_on_disconnect`.
+            keep_ended_s: how long jobs are kept that have ended; 0 for ever.
+        """
         self.limits = limits
+        self.disconnect_grace_s = disconnect_grace_s
+        self._keep_ended_s = keep_ended_s
         self._store = store
         self._data = data
         self._log = log
         self._runner = runner
         self._executor = executor
         self._codec = codec
+        self._presence = Presence(disconnect_grace_s, self.cancel)
+        self._retention: asyncio.Task[None] | None = None
         self._draining = False
         self._admitting: set[asyncio.Task[Job]] = set()
+        self._admitted_data: Counter[str] = Counter()
+        """Digests of data that are kept already, while their jobs are not yet."""
+        self._forgetting: dict[str, asyncio.Event] = {}
+        """Digests of data that are just being removed: whoever comes with them waits, and keeps them again."""
 
     async def recover(self) -> None:
-        """Take over the jobs that an earlier server has left: who waited waits on, the others have failed."""
-        for job in await asyncio.to_thread(self._store.unfinished):
+        """Go on with the jobs that an earlier server has left."""
+        unfinished = await asyncio.to_thread(self._store.unfinished)
+        for job in unfinished:
             self._log.adopt(job)
+            if job.state is JobState.CANCELLING:
+                await self._runner.cancel_left(job)
+                continue
+            if job.state is JobState.RUNNING:
+                job = await self._log.append(job.id, queued(0, "its server died"))
             if job.state is JobState.QUEUED:
-                self._runner.submit(Task(job.id, self._codec.decode_spec(job.spec)))
-            else:
-                await self._log.append(job.id, stopped())
-            _logger.info("took over a job", extra={"job": job.id, "state": job.state})
+                self._runner.submit(job, self._codec.decode_spec(job.spec))
+            self._presence.expect(job)
+            _logger.info("goes on with a job", extra={"job": job.id, "state": job.state})
+        await self._runner.remove_strays({job.id for job in unfinished})
+        if self._keep_ended_s:
+            self._retention = asyncio.create_task(
+                delete_outdated(self._store, self.delete, self._keep_ended_s)
+            )
 
-    async def drain(self, patience_s: float) -> None:
-        """Admit no more jobs, and let those that run end within the patience."""
+    async def drain(self) -> None:
+        """Admit no more jobs, and put those that run aside, for the next server to go on with."""
         self._draining = True
+        self._presence.close()
+        if self._retention:
+            self._retention.cancel()
         if self._admitting:
             await asyncio.wait(self._admitting)
-        await self._runner.drain(patience_s)
+        await self._runner.drain()
 
-    async def create(self, request: SpecRequest, request_id: str) -> Job:
+    async def create(
+        self,
+        request: SpecRequest,
+        request_id: str = "",
+        priority: int = 0,
+        cancel_on_disconnect: bool = False,
+    ) -> Job:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
         Raises:
-            InvalidRequest, DeviceNotAvailable, RequestIdReused, QueueFull, Draining: nothing was kept.
+            InvalidRequest, DeviceNotAvailable, RequestIdReused, QueueFull, NoRoom, Draining: nothing was kept.
         """
         if self._draining:
             raise Draining
-        request_id = _checked_request_id(request_id)
+        _check_priority(priority)
         spec, data = await self._resolve(request)
-        body = self._codec.encode_spec(spec)
+        job = Job(
+            id=base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
+            request_id=_checked_request_id(request_id),
+            spec=self._codec.encode_spec(spec),
+            create_time=datetime.now(UTC),
+            data_digest=spec.data.digest if spec.data.inline else "",
+            priority=priority,
+            cancel_on_disconnect=cancel_on_disconnect,
+        )
         # What was refused leaves nothing, and that of an id used again is told before its data are kept.
-        if spec.data.inline and (existing := await self._find(request_id)):
-            return self._same(existing, body)
+        if spec.data.inline and (existing := await self._find(job)):
+            return existing
         if self._draining:  # Since.
             raise Draining
         try:
-            place = self._runner.reserve()
+            place = self._runner.reserve(priority)
         except QueueFull:
-            if existing := await self._find(request_id):
-                return self._same(existing, body)
+            if existing := await self._find(job):
+                return existing
             raise
         # A caller who leaves now must not leave half a job behind.
-        admitting = asyncio.create_task(self._admit(spec, data, body, request_id, place))
+        admitting = asyncio.create_task(self._admit(job, spec, data, place))
         self._admitting.add(admitting)
         admitting.add_done_callback(self._admitting.discard)
         return await asyncio.shield(admitting)
 
-    async def _admit(self, spec: Spec, data: InlineData, body: bytes, request_id: str, place: Place) -> Job:
+    async def _admit(self, job: Job, spec: Spec, data: InlineData, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
+        while forgotten := self._forgetting.get(job.data_digest):
+            await forgotten.wait()
+        self._admitted_data[job.data_digest] += 1
         try:
-            if spec.data.inline:
-                await asyncio.to_thread(self._data.put, spec.data.digest, data)
-            job_id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
-            job = Job(id=job_id, request_id=request_id, spec=body, create_time=datetime.now(UTC))
-            first = [_queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
-            created = self._log.create(job, *first)
-        except BaseException:
-            self._runner.release(place)
-            raise
-        self._runner.take(place, Task(job.id, spec), created)
-        try:
-            return await created
+            try:
+                if spec.data.inline:
+                    await asyncio.to_thread(self._data.put, spec.data.digest, data)
+                first = [queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
+                created = self._log.create(job, *first)
+            except BaseException:
+                self._runner.release(place)
+                raise
+            started = replace(job, state=JobState.RUNNING, attempt=1) if place.starts else job
+            self._runner.take(place, started, spec, created)
+            kept = await created
+            self._presence.expect(kept)
+            return kept
         except RequestIdTaken:
-            if existing := await self._find(request_id):
-                return self._same(existing, body)
+            if existing := await self._find(job):
+                return existing
             raise
+        except StorageFull as error:
+            raise NoRoom from error
+        finally:
+            self._admitted_data -= Counter([job.data_digest])
 
-    async def _find(self, request_id: str) -> Job | None:
-        return await asyncio.to_thread(self._store.find_request, request_id)
+    async def _find(self, job: Job) -> Job | None:
+        """The job that the same request has made before.
+
+        Raises:
+            RequestIdReused: it was another request with the same id.
+        """
+        existing = await asyncio.to_thread(self._store.find_request, job.request_id)
+        if existing is None:
+            return None
+        for same in ("spec", "priority", "cancel_on_disconnect"):
+            if getattr(existing, same) != getattr(job, same):
+                raise RequestIdReused(existing.request_id, existing.id)
+        return existing
 
     async def validate(self, request: SpecRequest) -> tuple[Spec, Estimate]:
         """The spec that `create` would make, and what it would take.
@@ -162,22 +233,79 @@ class JobService:
             JobAlreadyEnded: it has succeeded or failed.
         """
         found = await self._log.get(job)
-        if found.state is JobState.CANCELLED:
-            return found
-        if found.ended:
-            raise JobAlreadyEnded(job, str(found.state))
-        job_now = await self._runner.cancel(found)
-        if job_now.ended and job_now.state is not JobState.CANCELLED:
-            raise JobAlreadyEnded(job, str(job_now.state))
-        return job_now
+        if not found.ended:
+            found = await self._runner.cancel(found)
+        if found.ended and found.state is not JobState.CANCELLED:
+            raise JobAlreadyEnded(job, str(found.state), "cancelled")
+        return found
 
-    def watch(self, job: str, after: int) -> AsyncIterator[Sequence[EventRecord]]:
+    async def pause(self, job: str) -> Job:
+        """Put a job aside, and return it once it is PAUSED.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobAlreadyEnded: it has ended, at last before it could be paused.
+            JobBeingCancelled: it will not be there to go on.
+        """
+        found = await self._log.get(job)
+        if not found.ended:
+            found = await self._runner.pause(found)
+        return _living(found, "paused")
+
+    async def resume(self, job: str) -> Job:
+        """Queue a paused job again, and return it as it then stands.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobAlreadyEnded, JobBeingCancelled: it is not there to go on.
+            QueueFull, Draining: not now.
+        """
+        found = await self._log.get(job)
+        if self._draining and found.state is JobState.PAUSED:
+            raise Draining
+        if not found.ended:
+            found = await self._runner.resume(found, self._codec.decode_spec(found.spec))
+        return _living(found, "resumed")
+
+    async def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its log, and its data when no other job has the same.
+
+        Raises:
+            JobNotFound: there is no such job.
+            JobNotEnded: it lives.
+        """
+        found = await self._log.get(job)
+        if not found.ended:
+            raise JobNotEnded(job, str(found.state))
+        await self._log.delete(job)
+        if found.data_digest:
+            await self._forget_data(found.data_digest)
+
+    async def _forget_data(self, digest: str) -> None:
+        """Remove data that no job has any more."""
+        if self._admitted_data[digest] or digest in self._forgetting:
+            return
+        self._forgetting[digest] = asyncio.Event()
+        try:
+            if not await asyncio.to_thread(self._store.uses_data, digest):
+                await asyncio.to_thread(self._data.remove, digest)
+        finally:
+            self._forgetting.pop(digest).set()
+
+    async def watch(
+        self, job: str, after: int, idle_s: float | None = None
+    ) -> AsyncIterator[Sequence[EventRecord]]:
         """The events of a job after a sequence, as they come, to the end of its log.
+
+        Args:
+            idle_s: nothing is yielded, an empty sequence, whenever for so long nothing has happened.
 
         Raises:
             JobNotFound, SequenceBeyondLog: with the first item asked for.
         """
-        return self._log.tail(job, after)
+        with self._presence.watching(await self._log.get(job)):
+            async for records in self._log.tail(job, after, idle_s):
+                yield records
 
     async def devices(self) -> Sequence[Device]:
         """The devices there are, the preferred one first."""
@@ -189,6 +317,8 @@ class JobService:
         return self._executor.slots, self._runner.running, self._runner.queued
 
     async def _resolve(self, request: SpecRequest) -> tuple[Spec, InlineData]:
+        if request.known_data and request.data is None:
+            request = replace(request, data=await self._known(request.known_data))
         # "cpu" is everywhere; every other name has to wait until a worker has told what there is.
         devices = ["cpu"] if request.device == "cpu" else [device.name for device in await self.devices()]
         arguments = (request, devices, TRAINERS, self.limits)
@@ -196,11 +326,28 @@ class JobService:
             return await asyncio.to_thread(resolve, *arguments)
         return resolve(*arguments)
 
-    @staticmethod
-    def _same(existing: Job, spec: bytes) -> Job:
-        if existing.spec != spec:
-            raise RequestIdReused(existing.request_id, existing.id)
-        return existing
+    async def _known(self, table: KnownData) -> InlineData:
+        """The data that a request names by their digest."""
+        found = await asyncio.to_thread(self._data.get, table.digest)
+        if found is None:
+            what = f"is {table.digest!r}, which this server does not have; send the numbers too"
+            raise InvalidSpec([Violation("spec.inline_data.digest", what)])
+        return replace(found, feature_names=table.feature_names, target_names=table.target_names)
+
+
+def _living(job: Job, done: str) -> Job:
+    """A job that can go on."""
+    if job.ended:
+        raise JobAlreadyEnded(job.id, str(job.state), done)
+    if job.state is JobState.CANCELLING:
+        raise JobBeingCancelled(job.id)
+    return job
+
+
+def _check_priority(priority: int) -> None:
+    if not -_MAX_PRIORITY <= priority <= _MAX_PRIORITY:
+        what = f"is {priority}; it has to be from -{_MAX_PRIORITY} to {_MAX_PRIORITY}"
+        raise InvalidRequest([Violation("priority", what)])
 
 
 def _checked_request_id(request_id: str) -> str:
@@ -212,8 +359,3 @@ def _checked_request_id(request_id: str) -> str:
         what = f"is {request_id!r}; it has to be a UUID of version 4, such as {uuid.uuid4()}"
         raise InvalidRequest([Violation("request_id", what)])
     return str(parsed)
-
-
-def _queued(ahead: int) -> StateChange:
-    reason = f"waits for {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else ""
-    return StateChange(JobState.QUEUED, reason=reason, jobs_ahead=ahead)

@@ -50,6 +50,17 @@ class SpecRequest:
     predict_rows: FloatArray | None = None
     max_memory_bytes: int | None = None
     max_seconds: float | None = None
+    known_data: "KnownData | None" = None
+    """Data that the server has already, where none come with the request; to check them by, where they do."""
+
+
+@dataclass(frozen=True)
+class KnownData:
+    """Data by their digest, with the names they go by in a request."""
+
+    digest: str
+    feature_names: tuple[str, ...] = ()
+    target_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from gradstream.v1 import event_pb2, spec_pb2
-from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started, StateChange
+from gradstream_server.jobs.events import (
+    Checkpointed,
+    Completed,
+    EpochUpdates,
+    Event,
+    Started,
+    StateChange,
+    Warned,
+)
 from gradstream_server.jobs.job import Job
 from gradstream_server.jobs.spec import Spec
 from gradstream_server.rpc import specs
@@ -35,6 +43,11 @@ class ProtoCodec:
                 message.started.CopyFrom(_started(job, event))
             case EpochUpdates():
                 _fill_epoch_updates(message.epoch_updates, event)
+            case Checkpointed():
+                message.checkpoint.epoch = event.epoch
+            case Warned():
+                message.warning.reason = event.reason
+                message.warning.message = event.message
             case Completed():
                 message.completed.CopyFrom(_completed(event))
         return message.SerializeToString()
@@ -53,6 +66,7 @@ def _state_change(event: StateChange) -> event_pb2.StateChange:
         reason=event.reason,
         jobs_ahead=event.jobs_ahead,
         error=fault_status(event.fault) if event.fault else None,
+        result_so_far=_completed(event.result_so_far) if event.result_so_far else None,
     )
 
 

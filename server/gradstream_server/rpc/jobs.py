@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from gradstream.v1 import event_pb2, job_pb2
 from gradstream_server.jobs.errors import InvalidRequest, Violation
@@ -27,6 +28,10 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         last_loss=job.last_loss,
         jobs_ahead=jobs_ahead,
         error=fault_status(job.fault) if job.fault else None,
+        priority=job.priority,
+        cancel_on_disconnect=job.cancel_on_disconnect,
+        restarts=job.restarts,
+        checkpoint_epoch=job.checkpoints[0].epoch if job.checkpoints else 0,
     )
     message.spec.ParseFromString(job.spec)
     return message
@@ -41,6 +46,20 @@ def to_listed(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         message.spec.inline_data.ClearField("feature_names")
         message.spec.inline_data.ClearField("target_names")
     return message
+
+
+def to_heartbeat(job: Job, jobs_ahead: int | None = None) -> event_pb2.TrainingEvent:
+    """What an idle stream carries."""
+    heartbeat = event_pb2.Heartbeat(
+        state=event_pb2.JobState.Value(f"JOB_STATE_{job.state}"), jobs_ahead=jobs_ahead or 0
+    )
+    return event_pb2.TrainingEvent(
+        job=job.id,
+        sequence=job.last_sequence,
+        attempt=job.attempt,
+        time=timestamp(datetime.now(UTC)),
+        heartbeat=heartbeat,
+    )
 
 
 def states(values: Sequence[event_pb2.JobState.ValueType]) -> list[JobState]:

@@ -10,6 +10,7 @@ from gradstream_server.jobs.spec import (
     Dtype,
     FloatArray,
     InlineData,
+    KnownData,
     Reduction,
     Spec,
     SpecRequest,
@@ -39,7 +40,8 @@ def to_request(spec: spec_pb2.Spec) -> SpecRequest:
     return SpecRequest(
         trainer=spec.trainer,
         device=asked("device", spec.device),
-        data=_inline_data(spec.inline_data) if spec.HasField("inline_data") else None,
+        data=_inline_data(spec.inline_data) if _has_numbers(spec) else None,
+        known_data=_known_data(spec.inline_data) if spec.inline_data.digest else None,
         epochs=asked("epochs", spec.epochs),
         learning_rate=asked("learning_rate", spec.learning_rate),
         batch_size=asked("batch_size", spec.batch_size),
@@ -53,6 +55,8 @@ def to_request(spec: spec_pb2.Spec) -> SpecRequest:
         initial_parameters=_initial_parameters(spec),
         report_every=asked("report_every", spec.report_every),
         predict_rows=_predict_rows(spec),
+        max_memory_bytes=asked("max_memory_bytes", spec.max_memory_bytes),
+        max_seconds=asked("max_seconds", spec.max_seconds),
     )
 
 
@@ -75,6 +79,8 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
         initial_parameters=to_parameters(spec.initial_parameters),
         report_every=spec.report_every,
         predict_rows=None if spec.predict_rows is None else to_tensor(spec.predict_rows),
+        max_memory_bytes=spec.max_memory_bytes,
+        max_seconds=spec.max_seconds,
     )
     if data.inline:
         inline = message.inline_data
@@ -118,6 +124,8 @@ def from_message(message: spec_pb2.Spec) -> Spec:
         initial_parameters=_initial_parameters(message),
         report_every=message.report_every,
         predict_rows=_predict_rows(message),
+        max_memory_bytes=message.max_memory_bytes,
+        max_seconds=message.max_seconds,
     )
 
 
@@ -139,6 +147,18 @@ def _reduction(value: int) -> Reduction | None:
         names = "GRADIENT_REDUCTION_MEAN or GRADIENT_REDUCTION_SUM"
         raise InvalidSpec([Violation("spec.gradient_reduction", f"is {value}; it has to be {names}")])
     return _REDUCTION_NAMES[value]
+
+
+def _has_numbers(spec: spec_pb2.Spec) -> bool:
+    """Whether a table came with the spec. One with nothing but a digest and shapes is known already."""
+    inline = spec.inline_data
+    return spec.HasField("inline_data") and not (
+        inline.digest and not inline.features.data and not inline.targets.data
+    )
+
+
+def _known_data(data: spec_pb2.InlineData) -> KnownData:
+    return KnownData(data.digest, tuple(data.feature_names), tuple(data.target_names))
 
 
 def _inline_data(data: spec_pb2.InlineData) -> InlineData:

@@ -25,9 +25,12 @@ _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.RequestIdReused: (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED"),
     errors.DeviceNotAvailable: (grpc.StatusCode.FAILED_PRECONDITION, "DEVICE_NOT_AVAILABLE"),
     errors.JobAlreadyEnded: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_ALREADY_ENDED"),
+    errors.JobBeingCancelled: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_BEING_CANCELLED"),
+    errors.JobNotEnded: (grpc.StatusCode.FAILED_PRECONDITION, "JOB_NOT_ENDED"),
     errors.SequenceBeyondLog: (grpc.StatusCode.OUT_OF_RANGE, "SEQUENCE_BEYOND_LOG"),
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.TooManyWatches: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
+    errors.NoRoom: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     errors.NoWorker: (grpc.StatusCode.UNAVAILABLE, "NO_WORKER"),
     errors.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
 }
@@ -39,6 +42,8 @@ _FAULT_CODES = {
     FaultReason.OUT_OF_MEMORY: code_pb2.RESOURCE_EXHAUSTED,
     FaultReason.TRAINER_FAILED: code_pb2.INTERNAL,
     FaultReason.WORKER_DIED: code_pb2.INTERNAL,
+    FaultReason.TIME_LIMIT_EXCEEDED: code_pb2.DEADLINE_EXCEEDED,
+    FaultReason.STORAGE_FULL: code_pb2.RESOURCE_EXHAUSTED,
     FaultReason.SERVER_STOPPED: code_pb2.UNAVAILABLE,
 }
 

@@ -21,15 +21,22 @@ _MAX_PAGE = 1000
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     """gradstream.v1.TrainingService. Streams yield events as the bytes they are kept as; see `guard.py`."""
 
-    def __init__(self, service: JobService) -> None:
+    def __init__(self, service: JobService, heartbeat_s: float) -> None:
+        """
+        Args:
+            heartbeat_s: how long a stream may be idle before it carries a heartbeat.
+        """
         self._service = service
+        self._heartbeat_s = heartbeat_s
         self._watches = 0
 
     async def Train(
         self, request: training_service_pb2.TrainRequest, context: Context
     ) -> AsyncIterator[event_pb2.TrainingEvent]:
         with self._one_watch():
-            job = await self._service.create(_spec(request), request.request_id)
+            job = await self._service.create(
+                _spec(request), request.request_id, request.priority, request.cancel_on_disconnect
+            )
             async for event in self._watch(job.id, 0):
                 yield event
 
@@ -46,7 +53,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def CreateJob(
         self, request: training_service_pb2.CreateJobRequest, context: Context
     ) -> job_pb2.Job:
-        job = await self._service.create(_spec(request), request.request_id)
+        job = await self._service.create(_spec(request), request.request_id, request.priority)
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
     async def GetJob(self, request: training_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
@@ -72,6 +79,21 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     ) -> job_pb2.Job:
         return jobs.to_message(await self._service.cancel(_job(request)))
 
+    async def PauseJob(self, request: training_service_pb2.PauseJobRequest, context: Context) -> job_pb2.Job:
+        return jobs.to_message(await self._service.pause(_job(request)))
+
+    async def ResumeJob(
+        self, request: training_service_pb2.ResumeJobRequest, context: Context
+    ) -> job_pb2.Job:
+        job = await self._service.resume(_job(request))
+        return jobs.to_message(job, self._service.jobs_ahead(job))
+
+    async def DeleteJob(
+        self, request: training_service_pb2.DeleteJobRequest, context: Context
+    ) -> training_service_pb2.DeleteJobResponse:
+        await self._service.delete(_job(request))
+        return training_service_pb2.DeleteJobResponse()
+
     async def ValidateSpec(
         self, request: training_service_pb2.ValidateSpecRequest, context: Context
     ) -> training_service_pb2.ValidateSpecResponse:
@@ -95,10 +117,14 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             self._watches -= 1
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[event_pb2.TrainingEvent]:
-        async for records in self._service.watch(job, after):
+        async for records in self._service.watch(job, after, self._heartbeat_s):
             for record in records:
                 # Encoded already; the guard sends bytes as they are.
                 yield cast(event_pb2.TrainingEvent, record.body)
+            if not records:
+                now = await self._service.get(job)
+                heartbeat = jobs.to_heartbeat(now, self._service.jobs_ahead(now))
+                yield cast(event_pb2.TrainingEvent, heartbeat.SerializeToString())
 
 
 def _spec(
@@ -114,7 +140,10 @@ def _spec(
 def _job(
     request: training_service_pb2.GetJobRequest
     | training_service_pb2.WatchJobRequest
-    | training_service_pb2.CancelJobRequest,
+    | training_service_pb2.CancelJobRequest
+    | training_service_pb2.PauseJobRequest
+    | training_service_pb2.ResumeJobRequest
+    | training_service_pb2.DeleteJobRequest,
 ) -> str:
     if not request.job:
         raise InvalidRequest([Violation("job", "is missing; it has to be the id of a job")])
