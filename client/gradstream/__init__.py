@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradstream.aio import AsyncClient, AsyncRun
+    from gradstream.aio import AsyncClient, AsyncReplay, AsyncRun
     from gradstream.client import Client
     from gradstream.errors import (
         AccessDeniedError,
@@ -37,16 +37,20 @@ if TYPE_CHECKING:
         Violation,
     )
     from gradstream.events import (
+        Checkpoint,
         Completed,
         EpochUpdate,
         EpochUpdates,
         Event,
+        Heartbeat,
+        JobWarning,
         Receipt,
         Scaling,
         Started,
         StateChange,
     )
     from gradstream.job import Job, JobState
+    from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
     from gradstream.server_info import Device, Health, Limits, ServerInfo, TrainerInfo, Validation
     from gradstream.spec import Spec, SpecOptions
@@ -57,8 +61,10 @@ __all__ = [
     "AccessDeniedError",
     "AlreadyExistsError",
     "AsyncClient",
+    "AsyncReplay",
     "AsyncRun",
     "CallCancelledError",
+    "Checkpoint",
     "Client",
     "Completed",
     "DeadlineExceededError",
@@ -70,16 +76,20 @@ __all__ = [
     "Fault",
     "GradstreamError",
     "Health",
+    "Heartbeat",
     "InvalidArgumentError",
     "Job",
     "JobCancelledError",
     "JobEndedError",
     "JobFailedError",
     "JobState",
+    "JobWarning",
     "Limits",
     "NotFoundError",
     "OutOfRangeError",
     "Receipt",
+    "Replay",
+    "ReplayResult",
     "ResourceExhaustedError",
     "Run",
     "Scaling",
@@ -99,7 +109,7 @@ __all__ = [
 ]
 
 # In the order of what they cost to import; each imports those before it that it needs.
-_MODULES = ("errors", "server_info", "spec", "job", "events", "client", "run", "aio")
+_MODULES = ("errors", "server_info", "spec", "job", "events", "client", "run", "replay", "aio")
 
 
 def __getattr__(name: str) -> object:

@@ -1,6 +1,7 @@
 """The client for asyncio: the calls of `Client` and `Run`, awaited."""
 
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, Unpack
 from uuid import UUID
@@ -10,9 +11,11 @@ from numpy.typing import ArrayLike
 from gradstream.aio_transport import AsyncTransport
 from gradstream.channel import server_address
 from gradstream.convert import job_of
-from gradstream.events import Completed, EpochUpdate, Event, Started, StateChange
+from gradstream.events import Completed, Event, Receipt
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
+from gradstream.reader import Update
+from gradstream.replay import ReplayResult
 from gradstream.request import build_spec
 from gradstream.run import WatchedRun
 from gradstream.server_info import Health, ServerInfo, Validation
@@ -23,7 +26,7 @@ from gradstream.spec import SpecOptions
 class AsyncRun(WatchedRun):
     """The log of a job, as it is written: `Run` for asyncio."""
 
-    async def __aiter__(self) -> AsyncIterator[StateChange | Started | EpochUpdate | Completed]:
+    async def __aiter__(self) -> AsyncIterator[Update]:
         turn = self._reader.take_turn()
         try:
             while await self._reader.fill(turn):
@@ -32,11 +35,14 @@ class AsyncRun(WatchedRun):
         finally:
             self._reader.leave(turn)
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+    async def events(self, *, heartbeats: bool = False) -> AsyncIterator[Event]:
+        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates.
+
+        heartbeats: whether to give one, too, whenever nothing has happened for some seconds.
+        """
         turn = self._reader.take_turn()
         try:
-            while await self._reader.fill(turn):
+            while await self._reader.fill(turn, heartbeats=heartbeats):
                 for event in self._reader.events():
                     yield event
         finally:
@@ -54,6 +60,14 @@ class AsyncRun(WatchedRun):
         """Ask the job to stop, and return it as it then stands."""
         return job_of(await self._reader.cancel())
 
+    async def pause(self) -> Job:
+        """Put the job aside, and return it once it is PAUSED."""
+        return job_of(await self._reader.pause())
+
+    async def resume(self) -> Job:
+        """Let the job go on, and return it as it then stands."""
+        return job_of(await self._reader.resume())
+
     def close(self) -> None:
         """Leave. The job goes on."""
         self._reader.leave()
@@ -68,6 +82,20 @@ class AsyncRun(WatchedRun):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AsyncReplay:
+    """A job that is being trained again: `Replay` for asyncio."""
+
+    run: AsyncRun
+    """The new job, to be watched as any other."""
+    original: Receipt
+    """The receipt of the job that is trained again."""
+
+    async def result(self) -> ReplayResult:
+        """Wait for the end of the new job and compare. Raises JobEndedError when it has no result."""
+        return ReplayResult(self.original, (await self.run.result()).receipt)
 
 
 class AsyncClient:
@@ -102,11 +130,13 @@ class AsyncClient:
         targets: ArrayLike | None = None,
         *,
         request_id: UUID | str | None = None,
+        priority: int = 0,
+        cancel_on_disconnect: bool = False,
         **options: Unpack[SpecOptions],
     ) -> AsyncRun:
         """Start a job and watch it, as `Client.train` does."""
         spec = build_spec(features, targets, **options)
-        return AsyncRun(await self._operations.train(spec, request_id))
+        return AsyncRun(await self._operations.train(spec, request_id, priority, cancel_on_disconnect))
 
     async def create(
         self,
@@ -114,10 +144,11 @@ class AsyncClient:
         targets: ArrayLike | None = None,
         *,
         request_id: UUID | str | None = None,
+        priority: int = 0,
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself."""
-        return await self._operations.create(build_spec(features, targets, **options), request_id)
+        return await self._operations.create(build_spec(features, targets, **options), request_id, priority)
 
     async def validate(
         self,
@@ -148,6 +179,23 @@ class AsyncClient:
     async def cancel(self, job: str) -> Job:
         """Ask a job to stop, and return it as it then stands."""
         return await self._operations.cancel(job)
+
+    async def pause(self, job: str) -> Job:
+        """Put a job aside, and return it once it is PAUSED."""
+        return await self._operations.pause(job)
+
+    async def resume(self, job: str) -> Job:
+        """Queue a paused job again, to go on where it was, and return it as it then stands."""
+        return await self._operations.resume(job)
+
+    async def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its log and all that is kept for it."""
+        await self._operations.delete(job)
+
+    async def replay(self, job: str, *, request_id: UUID | str | None = None) -> AsyncReplay:
+        """Train again what a job has trained, as a new job, to see whether it comes to the same."""
+        reader, original = await self._operations.replay(job, request_id)
+        return AsyncReplay(AsyncRun(reader), original)
 
     async def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from gradstream.channel import server_address
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
+from gradstream.replay import Replay
 from gradstream.request import build_spec
 from gradstream.run import Run
 from gradstream.server_info import Health, ServerInfo, Validation
@@ -56,6 +57,8 @@ class Client:
         targets: ArrayLike | None = None,
         *,
         request_id: UUID | str | None = None,
+        priority: int = 0,
+        cancel_on_disconnect: bool = False,
         **options: Unpack[SpecOptions],
     ) -> Run:
         """Start a job and watch it; without data, the reference experiment of the trainer.
@@ -65,6 +68,9 @@ class Client:
         targets: what is to be predicted, shape (rows, targets), or (rows,) for a single one.
         request_id: a UUID of version 4. The same id with the same spec attaches to the
             same job. Default: a new one.
+        priority: jobs with a higher one run first, and among equals who came first. From -100 to 100.
+        cancel_on_disconnect: whether the job is cancelled once nobody has watched it for the server's
+            `disconnect_grace_seconds`: time enough to attach again.
         options: any of these, by name; types and more are told by `help(gradstream.SpecOptions)`.
 
             trainer: how the gradient is obtained: "manual" (the default), "autograd" or "module".
@@ -84,12 +90,14 @@ class Client:
             predict_rows: rows to predict before and after training, shape (rows, features).
             feature_names: a name for each feature. Default: the columns of a table that has some.
             target_names: a name for each target. Default: the columns of a table that has some.
+            max_memory_bytes: memory that training may take. Default, and at most: what the server allows.
+            max_seconds: how long the job may run. Default, and at most: what the server allows.
 
         Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.
         """
         spec = build_spec(features, targets, **options)
-        return Run(finish(self._operations.train(spec, request_id)))
+        return Run(finish(self._operations.train(spec, request_id, priority, cancel_on_disconnect)))
 
     def create(
         self,
@@ -97,10 +105,11 @@ class Client:
         targets: ArrayLike | None = None,
         *,
         request_id: UUID | str | None = None,
+        priority: int = 0,
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself. Arguments and errors as for `train`."""
-        return finish(self._operations.create(build_spec(features, targets, **options), request_id))
+        return finish(self._operations.create(build_spec(features, targets, **options), request_id, priority))
 
     def validate(
         self,
@@ -136,6 +145,38 @@ class Client:
         Raises NotFoundError, and FailedPreconditionError for a job that has succeeded or failed.
         """
         return finish(self._operations.cancel(job))
+
+    def pause(self, job: str) -> Job:
+        """Put a job aside, and return it once it is PAUSED and needs no worker. Again: no change.
+
+        Raises NotFoundError, and FailedPreconditionError for a job that has ended or is being cancelled.
+        """
+        return finish(self._operations.pause(job))
+
+    def resume(self, job: str) -> Job:
+        """Queue a paused job again, to go on where it was, and return it as it then stands. Again: no change.
+
+        Raises NotFoundError, and FailedPreconditionError for a job that has ended or is being cancelled.
+        """
+        return finish(self._operations.resume(job))
+
+    def delete(self, job: str) -> None:
+        """Delete a job that has ended, with its log and all that is kept for it.
+
+        Raises NotFoundError, and FailedPreconditionError for a job that has not ended: cancel it first.
+        """
+        finish(self._operations.delete(job))
+
+    def replay(self, job: str, *, request_id: UUID | str | None = None) -> Replay:
+        """Train again what a job has trained, as a new job, to see whether it comes to the same.
+
+            assert client.replay(job).result().same
+
+        Raises NotFoundError, FailedPreconditionError for a job that has not ended, JobEndedError for one that
+        has ended without a result, and what `train` raises.
+        """
+        reader, original = finish(self._operations.replay(job, request_id))
+        return Replay(Run(reader), original)
 
     def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

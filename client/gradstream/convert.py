@@ -7,7 +7,18 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
-from gradstream.events import Completed, EpochUpdates, Event, Receipt, Scaling, Started, StateChange
+from gradstream.events import (
+    Checkpoint,
+    Completed,
+    EpochUpdates,
+    Event,
+    Heartbeat,
+    JobWarning,
+    Receipt,
+    Scaling,
+    Started,
+    StateChange,
+)
 from gradstream.job import Job, JobState
 from gradstream.server_info import Device, Limits, ServerInfo, TrainerInfo, Validation
 from gradstream.spec import Spec
@@ -47,6 +58,8 @@ def spec_of(message: spec_pb2.Spec) -> Spec:
         reference=message.WhichOneof("data") is None,
         feature_names=tuple(data.feature_names),
         target_names=tuple(data.target_names),
+        max_memory_bytes=message.max_memory_bytes,
+        max_seconds=message.max_seconds,
         data_digest=data.digest,
     )
 
@@ -67,6 +80,10 @@ def job_of(message: job_pb2.Job) -> Job:
         last_loss=message.last_loss if message.HasField("last_loss") else None,
         jobs_ahead=message.jobs_ahead if message.HasField("jobs_ahead") else None,
         fault=fault_of_status(message.error) if message.HasField("error") else None,
+        priority=message.priority,
+        cancel_on_disconnect=message.cancel_on_disconnect,
+        restarts=message.restarts,
+        checkpoint_epoch=message.checkpoint_epoch,
     )
 
 
@@ -85,17 +102,34 @@ def event_of(message: event_pb2.TrainingEvent) -> Event | None:
     head = (message.job, message.sequence, message.attempt, _time_of(message.time))
     match message.WhichOneof("event"):
         case "state_change":
-            change = message.state_change
-            fault = fault_of_status(change.error) if change.HasField("error") else None
-            return StateChange(*head, state_of(change.state), change.reason, change.jobs_ahead, fault)
+            return _state_change_of(head, message.state_change)
         case "started":
             return _started_of(head, message.started)
         case "epoch_updates":
             return _epoch_updates_of(head, message.epoch_updates)
         case "completed":
             return _completed_of(head, message.completed)
+        case "checkpoint":
+            return Checkpoint(*head, message.checkpoint.epoch)
+        case "warning":
+            return JobWarning(*head, message.warning.reason, message.warning.message)
+        case "heartbeat":
+            return Heartbeat(*head, state_of(message.heartbeat.state), message.heartbeat.jobs_ahead)
         case _:
             return None
+
+
+def _state_change_of(head: _Head, message: event_pb2.StateChange) -> StateChange:
+    return StateChange(
+        *head,
+        state=state_of(message.state),
+        reason=message.reason,
+        jobs_ahead=message.jobs_ahead,
+        fault=fault_of_status(message.error) if message.HasField("error") else None,
+        result_so_far=(
+            _completed_of(head, message.result_so_far) if message.HasField("result_so_far") else None
+        ),
+    )
 
 
 def _started_of(head: _Head, message: event_pb2.Started) -> Started:
@@ -159,6 +193,9 @@ def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:
             limits.max_message_bytes,
             limits.max_queued_jobs,
             limits.max_watches,
+            limits.max_job_memory_bytes,
+            limits.max_job_seconds,
+            limits.disconnect_grace_seconds,
         ),
         workers=message.workers,
         running_jobs=message.running_jobs,

@@ -5,8 +5,8 @@ GradstreamError
 ├── OutOfRangeError           a sequence that the log does not have
 ├── NotFoundError             there is no such job
 ├── AlreadyExistsError        a request id used again with another spec
-├── FailedPreconditionError   not now or not here: a device that is missing, a job that has ended
-├── ResourceExhaustedError    a limit: a full queue, a request too large; see `retry_after`
+├── FailedPreconditionError   not now or not here: a missing device, a job in another state
+├── ResourceExhaustedError    a limit: a full queue or disk, a request too large; see `retry_after`
 ├── AccessDeniedError         the server does not let this caller
 ├── UnavailableError          the server could not be reached, or is stopping
 │   └── ServerUnreachableError   there is no gradstream server at the address
@@ -14,13 +14,17 @@ GradstreamError
 ├── UnsupportedError          the server does not know this call: it is older, or not gradstream
 ├── ServerFaultError          a fault inside the server
 ├── CallCancelledError        the call was given up
-└── JobEndedError             the job has ended without a result
+└── JobEndedError             the job has ended without a result; see `result_so_far`
     ├── JobFailedError           a fault ended it; see `fault`
     └── JobCancelledError        somebody cancelled it
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradstream.events import Completed
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ class Fault:
     code: str
     """Name of the status code, such as "FAILED_PRECONDITION"."""
     reason: str
-    """What programs can rely on: DIVERGED, OUT_OF_MEMORY, TRAINER_FAILED, WORKER_DIED, SERVER_STOPPED."""
+    """What programs can rely on: DIVERGED, PREDICTIONS_NOT_FINITE, OUT_OF_MEMORY, TIME_LIMIT_EXCEEDED,
+    WORKER_DIED, STORAGE_FULL, TRAINER_FAILED."""
     message: str
     """What happened, for people."""
     details: dict[str, str] = field(default_factory=dict)
@@ -90,7 +95,8 @@ class AlreadyExistsError(GradstreamError):
 
 
 class FailedPreconditionError(GradstreamError):
-    """What is asked is not possible here or now: a missing device, a job that has ended."""
+    """What is asked is not possible here or now: a missing device, a job that has ended, is being cancelled,
+    or has not ended and is to be deleted."""
 
 
 class ResourceExhaustedError(GradstreamError):
@@ -128,17 +134,33 @@ class CallCancelledError(GradstreamError):
 class JobEndedError(GradstreamError):
     """The job has ended without a result."""
 
-    def __init__(self, message: str, *, job: str, code: str = "", reason: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        job: str,
+        code: str = "",
+        reason: str = "",
+        result_so_far: "Completed | None" = None,
+    ) -> None:
         super().__init__(message, code=code, reason=reason)
         self.job = job
         """The job."""
+        self.result_so_far = result_so_far
+        """What training had reached, a usable model; None when there is none."""
 
 
 class JobFailedError(JobEndedError):
     """A fault ended the job; its curve until then is kept."""
 
-    def __init__(self, job: str, fault: Fault) -> None:
-        super().__init__(f"job {job} failed: {fault.message}", job=job, code=fault.code, reason=fault.reason)
+    def __init__(self, job: str, fault: Fault, result_so_far: "Completed | None" = None) -> None:
+        super().__init__(
+            f"job {job} failed: {fault.message}",
+            job=job,
+            code=fault.code,
+            reason=fault.reason,
+            result_so_far=result_so_far,
+        )
         self.fault = fault
         """What went wrong."""
 
@@ -146,8 +168,9 @@ class JobFailedError(JobEndedError):
 class JobCancelledError(JobEndedError):
     """Somebody cancelled the job; its curve until then is kept."""
 
-    def __init__(self, job: str, why: str = "") -> None:
-        super().__init__(f"job {job} was cancelled{': ' + why if why else ''}", job=job)
+    def __init__(self, job: str, why: str = "", result_so_far: "Completed | None" = None) -> None:
+        message = f"job {job} was cancelled{': ' + why if why else ''}"
+        super().__init__(message, job=job, result_so_far=result_so_far)
 
 
 ERROR_OF_STATUS: dict[str, type[GradstreamError]] = {

@@ -16,7 +16,7 @@ FloatArray = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Event:
-    """One entry of a job's log."""
+    """What happens to a job: an entry of its log, but for `Heartbeat`."""
 
     job: str
     """The job."""
@@ -39,6 +39,9 @@ class StateChange(Event):
     """For QUEUED: how many jobs are ahead of this one."""
     fault: Fault | None
     """For FAILED: what went wrong."""
+    result_so_far: "Completed | None"
+    """For CANCELLED and most that FAILED: what training had reached, a usable model. None before the first
+    epoch, and where nothing can be relied on, as when the loss was no longer finite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +114,35 @@ class EpochUpdates(Event):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint(Event):
+    """What has been trained so far is safe: a job whose worker or server dies goes on from here."""
+
+    epoch: int
+    """The last epoch in it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobWarning(Event):
+    """Something that the job goes on in spite of."""
+
+    reason: str
+    """What programs can rely on: CHECKPOINT_DAMAGED, CHECKPOINT_NOT_WRITTEN, ENVIRONMENT_CHANGED."""
+    message: str
+    """What it is, in a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heartbeat(Event):
+    """Nothing has happened for a while, and the connection is there. No entry of the log: it comes only to
+    who asks for it, and its `sequence` is that of another event."""
+
+    state: JobState
+    """Where the job stands."""
+    jobs_ahead: int
+    """For QUEUED: how many jobs are ahead of this one now."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Receipt:
     """What is needed to train a model again and compare, beside the resolved spec."""
 
@@ -126,7 +158,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Completed(Event):
-    """Training has succeeded: the result."""
+    """What training has led to: the last event of a job that succeeds, or `result_so_far` of another."""
 
     epochs: int
     """Epochs trained."""

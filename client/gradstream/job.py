@@ -13,6 +13,8 @@ class JobState(StrEnum):
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    """Put aside until it is resumed."""
     CANCELLING = "CANCELLING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
@@ -51,3 +53,11 @@ class Job:
     """While QUEUED: how many jobs are ahead of this one."""
     fault: Fault | None
     """While FAILED: what went wrong."""
+    priority: int
+    """Jobs with a higher one run first."""
+    cancel_on_disconnect: bool
+    """Whether it is cancelled when nobody watches it any more."""
+    restarts: int
+    """How often it was started again because its worker had died."""
+    checkpoint_epoch: int
+    """Last epoch in its newest checkpoint, from which it would go on; 0 without one."""

@@ -12,9 +12,13 @@ from gradstream.v1.system_service_pb2 import GetServerInfoRequest, ServerInfo
 from gradstream.v1.training_service_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
+    DeleteJobRequest,
+    DeleteJobResponse,
     GetJobRequest,
     ListJobsRequest,
     ListJobsResponse,
+    PauseJobRequest,
+    ResumeJobRequest,
     TrainRequest,
     ValidateSpecRequest,
     ValidateSpecResponse,
@@ -42,6 +46,9 @@ CREATE_JOB = Method(_TRAINING + "CreateJob", CreateJobRequest, Job)
 GET_JOB = Method(_TRAINING + "GetJob", GetJobRequest, Job)
 LIST_JOBS = Method(_TRAINING + "ListJobs", ListJobsRequest, ListJobsResponse)
 CANCEL_JOB = Method(_TRAINING + "CancelJob", CancelJobRequest, Job)
+PAUSE_JOB = Method(_TRAINING + "PauseJob", PauseJobRequest, Job)
+RESUME_JOB = Method(_TRAINING + "ResumeJob", ResumeJobRequest, Job)
+DELETE_JOB = Method(_TRAINING + "DeleteJob", DeleteJobRequest, DeleteJobResponse)
 VALIDATE_SPEC = Method(_TRAINING + "ValidateSpec", ValidateSpecRequest, ValidateSpecResponse)
 GET_SERVER_INFO = Method("/gradstream.v1.SystemService/GetServerInfo", GetServerInfoRequest, ServerInfo)
 

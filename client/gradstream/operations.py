@@ -1,32 +1,41 @@
 """What a client can ask for, written once for both clients."""
 
 from collections.abc import Iterable
+from operator import index
 from uuid import UUID, uuid4
 
 from google.protobuf.wrappers_pb2 import StringValue
 
-from gradstream.convert import job_of, server_info_of, state_number, validation_of
-from gradstream.errors import InvalidArgumentError
+from gradstream.convert import job_of, server_info_of, state_number, state_of, validation_of
+from gradstream.errors import FailedPreconditionError, InvalidArgumentError
+from gradstream.events import Receipt
 from gradstream.job import Job, JobState
 from gradstream.methods import (
     CANCEL_JOB,
     CHECK_HEALTH,
     CREATE_JOB,
+    DELETE_JOB,
     GET_JOB,
     GET_SERVER_INFO,
     LIST_JOBS,
+    PAUSE_JOB,
+    RESUME_JOB,
     VALIDATE_SPEC,
 )
 from gradstream.reader import Reader
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import Session
+from gradstream.tensor import refused
 from gradstream.v1.spec_pb2 import Spec
 from gradstream.v1.system_service_pb2 import GetServerInfoRequest
 from gradstream.v1.training_service_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
+    DeleteJobRequest,
     GetJobRequest,
     ListJobsRequest,
+    PauseJobRequest,
+    ResumeJobRequest,
     TrainRequest,
     ValidateSpecRequest,
     WatchJobRequest,
@@ -42,11 +51,32 @@ class Operations:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def train(self, spec: Spec, request_id: UUID | str | None) -> Reader:
+    async def train(
+        self, spec: Spec, request_id: UUID | str | None, priority: int = 0, cancel_on_disconnect: bool = False
+    ) -> Reader:
         """Start a job or attach to it; a refusal is raised here."""
-        reader = Reader(self._session, TrainRequest(spec=spec, request_id=str(request_id or uuid4())))
+        request = TrainRequest(
+            spec=spec,
+            request_id=str(request_id or uuid4()),
+            priority=_priority(priority),
+            cancel_on_disconnect=cancel_on_disconnect,
+        )
+        reader = Reader(self._session, request)
         await reader.read()
         return reader
+
+    async def replay(self, job: str, request_id: UUID | str | None) -> tuple[Reader, Receipt]:
+        """Train again what a job has trained; its receipt is what to compare with."""
+        message = await self._session.call(GET_JOB, GetJobRequest(job=job))
+        if not state_of(message.state).final:
+            raise FailedPreconditionError(
+                f"job {job} has not ended, so there is nothing to compare with; watch it to its end first",
+                code="FAILED_PRECONDITION",
+                reason="JOB_NOT_ENDED",
+            )
+        last = Reader(self._session, WatchJobRequest(job=job, after_sequence=message.last_sequence - 1))
+        receipt = (await last.read_to_end()).receipt
+        return await self.train(message.spec, request_id), receipt
 
     async def watch(self, job: str, after_sequence: int) -> Reader:
         """Attach to a job; a refusal is raised here."""
@@ -58,9 +88,11 @@ class Operations:
             await reader.read()
         return reader
 
-    async def create(self, spec: Spec, request_id: UUID | str | None) -> Job:
+    async def create(self, spec: Spec, request_id: UUID | str | None, priority: int = 0) -> Job:
         """Start a job."""
-        request = CreateJobRequest(spec=spec, request_id=str(request_id or uuid4()))
+        request = CreateJobRequest(
+            spec=spec, request_id=str(request_id or uuid4()), priority=_priority(priority)
+        )
         return job_of(await self._session.call(CREATE_JOB, request))
 
     async def get(self, job: str) -> Job:
@@ -70,6 +102,18 @@ class Operations:
     async def cancel(self, job: str) -> Job:
         """Ask a job to stop."""
         return job_of(await self._session.call(CANCEL_JOB, CancelJobRequest(job=job)))
+
+    async def pause(self, job: str) -> Job:
+        """Put a job aside."""
+        return job_of(await self._session.call(PAUSE_JOB, PauseJobRequest(job=job)))
+
+    async def resume(self, job: str) -> Job:
+        """Let a job go on."""
+        return job_of(await self._session.call(RESUME_JOB, ResumeJobRequest(job=job)))
+
+    async def delete(self, job: str) -> None:
+        """Delete a job."""
+        await self._session.call(DELETE_JOB, DeleteJobRequest(job=job))
 
     async def page(self, states: Iterable[JobState | str], token: str) -> tuple[list[Job], str]:
         """A page of jobs, and where the next one begins; empty when there is none."""
@@ -95,3 +139,14 @@ class Operations:
         """Whether the server takes work."""
         answer = await self._session.call(CHECK_HEALTH, StringValue())
         return _HEALTH.get(answer.value, Health.UNKNOWN)
+
+
+def _priority(value: object) -> int:
+    """A priority that can be sent; which of these are allowed, the server says."""
+    try:
+        number = index(value)  # type: ignore[arg-type]  # that is what is tried
+    except TypeError as error:
+        raise refused("priority", f"must be a whole number, not {value!r}", "INVALID_REQUEST") from error
+    if not -(2**31) <= number < 2**31:
+        raise refused("priority", f"is {number}; it has to be from -100 to 100", "INVALID_REQUEST")
+    return number

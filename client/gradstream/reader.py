@@ -7,15 +7,36 @@ from collections.abc import Iterator
 from gradstream.convert import event_of, state_of
 from gradstream.curve import Curve
 from gradstream.errors import GradstreamError, JobCancelledError, JobFailedError, UnavailableError
-from gradstream.events import Completed, EpochUpdate, EpochUpdates, Event, Started, StateChange
+from gradstream.events import (
+    Checkpoint,
+    Completed,
+    EpochUpdate,
+    EpochUpdates,
+    Event,
+    Heartbeat,
+    JobWarning,
+    Started,
+    StateChange,
+)
 from gradstream.job import JobState
-from gradstream.methods import CANCEL_JOB, GET_JOB, TRAIN, WATCH_JOB
+from gradstream.methods import CANCEL_JOB, GET_JOB, PAUSE_JOB, RESUME_JOB, TRAIN, WATCH_JOB
+from gradstream.retry import Backoff
 from gradstream.session import Session
 from gradstream.tail import GapError, Tail
 from gradstream.transport import Stream
 from gradstream.v1.event_pb2 import TrainingEvent
 from gradstream.v1.job_pb2 import Job
-from gradstream.v1.training_service_pb2 import CancelJobRequest, GetJobRequest, TrainRequest, WatchJobRequest
+from gradstream.v1.training_service_pb2 import (
+    CancelJobRequest,
+    GetJobRequest,
+    PauseJobRequest,
+    ResumeJobRequest,
+    TrainRequest,
+    WatchJobRequest,
+)
+
+Update = StateChange | Started | EpochUpdate | Checkpoint | JobWarning | Completed
+"""What iterating a run gives."""
 
 READ_BY_ANOTHER = (
     "another thread is reading this run, which is for one thread at a time; "
@@ -30,6 +51,7 @@ class Reader:
         self.tail = Tail(start)
         self.curve = Curve()
         self.state = JobState.QUEUED
+        self.jobs_ahead = 0
         self.started: Started | None = None
         self._session = session
         self._stream: Stream[TrainingEvent] | None = None
@@ -41,7 +63,7 @@ class Reader:
         self._turn_thread = 0
         self._attached = False
 
-    async def fill(self, turn: int) -> bool:
+    async def fill(self, turn: int, *, heartbeats: bool = False) -> bool:
         """Wait until there is something to give out. False at the end of the log.
 
         Raises RuntimeError when another thread has begun to read since the turn was taken.
@@ -49,7 +71,7 @@ class Reader:
         if turn != self._turn and self._turn_thread != threading.get_ident():
             raise RuntimeError(READ_BY_ANOTHER)
         while not self._pending:
-            if not await self.read():
+            if not await self.read(heartbeats=heartbeats):
                 return False
         return True
 
@@ -63,7 +85,7 @@ class Reader:
                     continue
             yield event
 
-    def updates(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
+    def updates(self) -> Iterator[Update]:
         """Give out what has been read, epoch by epoch."""
         while self._pending:
             event = self._pending[0]
@@ -76,12 +98,16 @@ class Reader:
                     self._pending.popleft()
             else:
                 self._pending.popleft()
-                assert isinstance(event, StateChange | Started | Completed)
+                assert isinstance(event, Update)
                 yield event
 
-    async def read(self) -> bool:
-        """Read one more event of the log, attaching again as often as it takes. False at its end."""
-        backoff = self._session.backoff()
+    async def read(self, *, heartbeats: bool = False) -> bool:
+        """Read one more event of the log, attaching again as often as it takes. False at its end.
+
+        With `heartbeats`, one of them ends the wait too.
+        """
+        # Patience is counted from when the connection was lost: before that, nothing may have come for long.
+        backoff: Backoff | None = None
         while not self.tail.ended:
             try:
                 if self._stream is None:
@@ -94,15 +120,22 @@ class Reader:
                     raise UnavailableError("the stream ended before the job did", code="UNAVAILABLE")
                 self._session.reached()
                 self._attached = True
-                if self.tail.accept(message):
+                if message.HasField("heartbeat"):
+                    backoff = None
+                    self._keep_heartbeat(message, heartbeats)
+                    if heartbeats:
+                        return True
+                elif self.tail.accept(message):
                     self._keep(message)
                     return True
             except GapError as gap:
                 self.leave()
-                await self._session.pause(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
+                backoff = backoff or self._session.backoff()
+                await self._session.wait(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
             except GradstreamError as error:
                 self.leave()
-                await self._session.pause(backoff, error, again=self._attached, starting=not self.tail.job)
+                backoff = backoff or self._session.backoff()
+                await self._session.wait(backoff, error, again=self._attached, starting=not self.tail.job)
         return False
 
     async def read_to_end(self) -> Completed:
@@ -119,12 +152,20 @@ class Reader:
             return self._end
         assert isinstance(self._end, StateChange)
         if self._end.fault is not None:
-            raise JobFailedError(self.tail.job, self._end.fault)
-        raise JobCancelledError(self.tail.job, self._end.reason)
+            raise JobFailedError(self.tail.job, self._end.fault, self._end.result_so_far)
+        raise JobCancelledError(self.tail.job, self._end.reason, self._end.result_so_far)
 
     async def cancel(self) -> Job:
         """Ask the job to stop."""
         return await self._session.call(CANCEL_JOB, CancelJobRequest(job=self.tail.job))
+
+    async def pause(self) -> Job:
+        """Put the job aside."""
+        return await self._session.call(PAUSE_JOB, PauseJobRequest(job=self.tail.job))
+
+    async def resume(self) -> Job:
+        """Let the job go on."""
+        return await self._session.call(RESUME_JOB, ResumeJobRequest(job=self.tail.job))
 
     def take_turn(self) -> int:
         """Begin to read; the turn is to be given to `leave`."""
@@ -167,7 +208,7 @@ class Reader:
         if isinstance(event, EpochUpdates):
             self.curve.extend(event.epochs, event.losses)
         elif isinstance(event, StateChange):
-            self.state = event.state
+            self.state, self.jobs_ahead = event.state, event.jobs_ahead
         elif isinstance(event, Started):
             self.started = event
         elif isinstance(event, Completed):
@@ -175,3 +216,10 @@ class Reader:
         if self.tail.ended:
             self._end = event
             self.leave()
+
+    def _keep_heartbeat(self, message: TrainingEvent, asked_for: bool) -> None:
+        event = event_of(message)
+        assert isinstance(event, Heartbeat)
+        self.jobs_ahead = event.jobs_ahead
+        if asked_for:
+            self._pending.append(event)

@@ -21,6 +21,8 @@ _PLAIN_OPTIONS = (
     "seed",
     "standardize",
     "report_every",
+    "max_memory_bytes",
+    "max_seconds",
 )
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
@@ -67,7 +69,7 @@ def _assign(spec: spec_pb2.Spec, name: str, value: Any) -> None:
         setattr(spec, name, value.item() if isinstance(value, np.generic) else value)
     except (TypeError, ValueError) as error:
         if isinstance(getattr(spec, name), int) and _is_whole(value):
-            least = 0 if name == "seed" else 1
+            least = 0 if name in ("seed", "max_memory_bytes") else 1
             raise refused(f"spec.{name}", f"is {value}; it has to be from {least} to {_LARGEST}") from error
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         wanted = kind.get(type(getattr(spec, name)), "of another type")

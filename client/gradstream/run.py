@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstream.convert import job_of
-from gradstream.events import Completed, EpochUpdate, Event, Started, StateChange
+from gradstream.events import Completed, Event, Started
 from gradstream.job import Job, JobState
-from gradstream.reader import READ_BY_ANOTHER, Reader
+from gradstream.reader import READ_BY_ANOTHER, Reader, Update
 from gradstream.transport import finish
 
 
@@ -38,6 +38,11 @@ class WatchedRun:
         return self._reader.state
 
     @property
+    def jobs_ahead(self) -> int:
+        """While QUEUED: how many jobs are ahead, as last heard; the server tells it every few seconds."""
+        return self._reader.jobs_ahead
+
+    @property
     def started(self) -> Started | None:
         """What the server made of the spec; None before training has begun."""
         return self._reader.started
@@ -61,18 +66,20 @@ class Run(WatchedRun):
 
     Iterating gives each event once, epoch by epoch, and ends with the job. It may be left at any time, which
     ends the call but not the job; iterating again goes on where the last iteration stopped. When the
-    connection breaks it is attached again, and neither gap nor repetition can be seen.
+    connection breaks, or the server dies and comes back, it is attached again, and neither gap nor repetition
+    can be seen. While the job waits or is paused, so does the iteration.
 
     A run is for one thread at a time: iterating it, or waiting for its result, while another thread does,
     raises RuntimeError. Threads that want the same job watch it each by a run of their own,
-    `client.watch(run.job)`. `cancel`, `close` and what can be told without waiting are for any thread.
+    `client.watch(run.job)`. `cancel`, `pause`, `resume`, `close` and what can be told without waiting are for
+    any thread.
     """
 
     def __init__(self, reader: Reader) -> None:
         super().__init__(reader)
         self._lock = threading.Lock()
 
-    def __iter__(self) -> Iterator[StateChange | Started | EpochUpdate | Completed]:
+    def __iter__(self) -> Iterator[Update]:
         turn = self._take_turn()
         try:
             while self._fill(turn):
@@ -80,11 +87,14 @@ class Run(WatchedRun):
         finally:
             self._reader.leave(turn)
 
-    def events(self) -> Iterator[Event]:
-        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates."""
+    def events(self, *, heartbeats: bool = False) -> Iterator[Event]:
+        """Like iterating, but epochs that came together stay together, as columns: EpochUpdates.
+
+        heartbeats: whether to give one, too, whenever nothing has happened for some seconds.
+        """
         turn = self._take_turn()
         try:
-            while self._fill(turn):
+            while self._fill(turn, heartbeats=heartbeats):
                 yield from self._reader.events()
         finally:
             self._reader.leave(turn)
@@ -92,7 +102,8 @@ class Run(WatchedRun):
     def result(self) -> Completed:
         """Wait for the end of the job and return what it gave. Events remain to be iterated.
 
-        Raises JobFailedError or JobCancelledError when the job has ended without a result.
+        Raises JobFailedError or JobCancelledError when the job has ended without a result; both tell what it
+        had reached, as `result_so_far`.
         """
         turn = self._take_turn()
         try:
@@ -105,6 +116,14 @@ class Run(WatchedRun):
         """Ask the job to stop, and return it as it then stands."""
         return job_of(finish(self._reader.cancel()))
 
+    def pause(self) -> Job:
+        """Put the job aside, and return it once it is PAUSED, as `Client.pause` does."""
+        return job_of(finish(self._reader.pause()))
+
+    def resume(self) -> Job:
+        """Let the job go on, and return it as it then stands, as `Client.resume` does."""
+        return job_of(finish(self._reader.resume()))
+
     def close(self) -> None:
         """Leave. The job goes on."""
         self._reader.leave()
@@ -113,9 +132,9 @@ class Run(WatchedRun):
         with self._reading():
             return self._reader.take_turn()
 
-    def _fill(self, turn: int) -> bool:
+    def _fill(self, turn: int, *, heartbeats: bool = False) -> bool:
         with self._reading():
-            return finish(self._reader.fill(turn))
+            return finish(self._reader.fill(turn, heartbeats=heartbeats))
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

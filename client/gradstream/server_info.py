@@ -43,6 +43,12 @@ class Limits:
     max_message_bytes: int
     max_queued_jobs: int
     max_watches: int
+    max_job_memory_bytes: int
+    """0: no limit."""
+    max_job_seconds: float
+    """0: no limit."""
+    disconnect_grace_seconds: float
+    """How long nobody may watch a job with `cancel_on_disconnect` before it is cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gradstream.channel import is_nobody_there, is_wrong_server, stopping, unreachable, wrong_server
-from gradstream.errors import GradstreamError
-from gradstream.methods import CREATE_JOB, Method, Request, Response
+from gradstream.errors import GradstreamError, NotFoundError
+from gradstream.methods import CREATE_JOB, DELETE_JOB, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
 from gradstream.transport import Transport
 
@@ -30,12 +30,16 @@ class Session:
     async def call(self, method: Method[Request, Response], request: Request) -> Response:
         """The answer. Raises GradstreamError when it is refused, or none comes in time."""
         backoff = self.backoff(self.timeout_s)
+        may_have_arrived = False
         while True:
             try:
                 left_s = backoff.remaining(time.monotonic())
                 response = await self.transport.call(method, request, left_s)
             except GradstreamError as error:
-                await self.pause(backoff, error, starting=method is CREATE_JOB)
+                if method is DELETE_JOB and may_have_arrived and isinstance(error, NotFoundError):
+                    return method.response()  # deleted by the try whose answer was lost
+                may_have_arrived |= is_broken_connection(error) and not is_nobody_there(error)
+                await self.wait(backoff, error, starting=method is CREATE_JOB)
             else:
                 self.reached()
                 return response
@@ -48,7 +52,7 @@ class Session:
         """Note that the server has answered: from now on it is worth waiting for it to come back."""
         self._reached = True
 
-    async def pause(
+    async def wait(
         self, backoff: Backoff, error: GradstreamError, *, again: bool = False, starting: bool = False
     ) -> None:
         """Wait before the next try, or raise the error when there should be none.

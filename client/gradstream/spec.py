@@ -47,6 +47,12 @@ class SpecOptions(TypedDict, total=False):
     """A name for each feature. Default: the columns of a table that has some, else x1, x2 and so on."""
     target_names: Sequence[str]
     """A name for each target. Default: the columns of a table that has some, else y1, y2 and so on."""
+    max_memory_bytes: int
+    """Memory that training may take beside the worker's own, at least 64 MiB; 0: no limit. A job that needs
+    more fails with OUT_OF_MEMORY. Default, and at most: the server's `max_job_memory_bytes`."""
+    max_seconds: float
+    """How long the job may run, over all attempts; 0: no limit. One that takes longer fails with
+    TIME_LIMIT_EXCEEDED. Default, and at most: the server's `max_job_seconds`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,5 +83,9 @@ class Spec:
     """Empty for the reference experiment."""
     target_names: tuple[str, ...]
     """Empty for the reference experiment."""
+    max_memory_bytes: int
+    """0: no limit."""
+    max_seconds: float
+    """0: no limit."""
     data_digest: str
     """SHA-256 of the data in hexadecimal."""

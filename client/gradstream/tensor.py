@@ -14,12 +14,12 @@ _WIRE_DTYPE = {
 _DTYPE_OF_WIRE = {spec_pb2.DTYPE_FLOAT32: "<f4", spec_pb2.DTYPE_FLOAT64: "<f8"}
 
 
-def refused(field: str, description: str) -> InvalidArgumentError:
+def refused(field: str, description: str, reason: str = "INVALID_SPEC") -> InvalidArgumentError:
     """The error for a value that cannot even be sent."""
     return InvalidArgumentError(
         f"{argument_of_field(field)}: {description}",
         code="INVALID_ARGUMENT",
-        reason="INVALID_SPEC",
+        reason=reason,
         violations=[Violation(field, description)],
     )
 

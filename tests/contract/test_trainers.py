@@ -1,21 +1,35 @@
 """What every trainer in the registry has to do: a further one is tested by being there."""
 
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.domain import resolved, table
 
 from gradstream_server.executors.training import Environment, Training
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started
+from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import InlineData
-from gradstream_server.trainers.registry import TRAINERS
+from gradstream_server.trainers import sufficient_statistics
+from gradstream_server.trainers.devices import to_numpy
+from gradstream_server.trainers.problem import Problem, State, Trainer
+from gradstream_server.trainers.registry import TRAINERS, load
 
 pytestmark = pytest.mark.parametrize("trainer", TRAINERS)
 
 
 def run(trainer: str, data: InlineData | None = None, **fields: object) -> list[Event]:
     spec = resolved(trainer, device="cpu", data=data, **fields)
-    training = Training(spec, data or reference.DATA, Environment(1, {}))
+    no_checkpoints = None
+    training = Training(
+        Task("job", spec), data or reference.DATA, Environment(1, {}), no_checkpoints, math.inf
+    )
     return [event for events in training.run(lambda: False) for event in events]
 
 
@@ -56,3 +70,154 @@ def test_the_same_spec_gives_the_same_model(trainer: str) -> None:
     assert isinstance(other, Completed)
     assert first.receipt.parameter_digest == second.receipt.parameter_digest
     assert first.receipt.parameter_digest != other.receipt.parameter_digest
+
+
+def a_problem(rows: int = 30, features: int = 3, targets: int = 2, dtype: str = "float64") -> Problem:
+    generator = np.random.default_rng(rows)
+    x = generator.normal(size=(rows, features)).astype(dtype)
+    y = generator.normal(size=(rows, targets)).astype(dtype)
+    return Problem(x, y, epochs=6, learning_rate=0.1, batch_size=rows)
+
+
+def shown(trainer: Trainer) -> Iterator[list[bytes]]:
+    """The loss and the parameters of each epoch that remains, to the last bit."""
+    for loss in trainer.train():
+        parameters = [to_numpy(value) for value in trainer.parameters().values()]
+        yield [array.dtype.str.encode() + array.tobytes() for array in (np.array(loss), *parameters)]
+
+
+def stored(state: State) -> State:
+    """The state as it comes out of a file: other arrays, at other addresses, read-only."""
+    return {
+        name: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+        for name, array in state.items()
+    }
+
+
+def interrupted(trainer: str, problem: Problem, after: Iterable[int]) -> list[list[bytes]]:
+    """What is shown by a training that ends after each of these epochs and goes on in a new trainer."""
+    epochs: list[list[bytes]] = []
+    running = load(trainer)(problem)
+    for stop in [*sorted(after), problem.epochs]:
+        epochs += (epoch for _, epoch in zip(range(len(epochs), stop), shown(running), strict=False))
+        state = stored(running.state())
+        running = load(trainer)(replace(problem, features=problem.features.copy()))
+        running.resume(len(epochs), state)
+    assert not list(running.train())
+    return epochs
+
+
+def for_every_split(trainer: str, problem: Problem) -> None:
+    """Interrupt once at every place there is, and once in all of them."""
+    undisturbed = list(shown(load(trainer)(problem)))
+    assert len(undisturbed) == problem.epochs
+    for epoch in range(problem.epochs + 1):
+        assert interrupted(trainer, problem, [epoch]) == undisturbed
+    assert interrupted(trainer, problem, range(problem.epochs + 1)) == undisturbed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize(
+    ("batch_size", "shuffle"), [(30, False), (30, True), (7, False), (7, True), (1, True)]
+)
+def test_a_training_goes_on_to_the_bit(
+    trainer: str, dtype: str, reduction: str, intercept: bool, targets: int, batch_size: int, shuffle: bool
+) -> None:
+    """The curve of a user whose job was interrupted would have a kink, and the model could not be repeated."""
+    problem = replace(
+        a_problem(targets=targets, dtype=dtype),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        reduction=reduction,
+        intercept=intercept,
+        learning_rate=0.1 if reduction == "mean" else 0.001,
+        l2=0.1,
+        seed=7,
+    )
+    for_every_split(trainer, problem)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_a_training_on_condensed_rows_goes_on_to_the_bit(
+    trainer: str, dtype: str, intercept: bool, targets: int
+) -> None:
+    """Of the trainers there are, manual trains in float64 here: to keep a float32 weight would lose digits."""
+    problem = replace(a_problem(3000, 8, targets, dtype), epochs=30, intercept=intercept, l2=0.1)
+    assert sufficient_statistics.cheaper(problem)
+    undisturbed = list(shown(load(trainer)(problem)))
+    for after in ([0], [1], [13], [29], [30], range(31)):
+        assert interrupted(trainer, problem, after) == undisturbed
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_training_goes_on_to_the_bit(trainer: str, data: st.DataObject) -> None:
+    rows, features, targets = (data.draw(st.integers(1, most)) for most in (20, 20, 4))
+    problem = replace(
+        a_problem(rows, features, targets, data.draw(st.sampled_from(["float32", "float64"]))),
+        epochs=data.draw(st.integers(1, 8)),
+        learning_rate=data.draw(st.floats(1e-4, 2.0)),
+        batch_size=data.draw(st.integers(1, rows)),
+        shuffle=data.draw(st.booleans()),
+        reduction=data.draw(st.sampled_from(["mean", "sum"])),
+        intercept=data.draw(st.booleans()),
+        l2=data.draw(st.sampled_from([0.0, 0.3])),
+        seed=data.draw(st.integers(0, 2**63 - 1)),
+    )
+    after = data.draw(st.sets(st.integers(0, problem.epochs)))
+    assert interrupted(trainer, problem, after) == list(shown(load(trainer)(problem)))
+
+
+def test_a_state_is_a_copy(trainer: str) -> None:
+    """A checkpoint that is still being written would have parameters of a later epoch."""
+    running = load(trainer)(a_problem())
+    epochs = running.train()
+    next(epochs)
+    state = running.state()
+    before = {name: array.tobytes() for name, array in state.items()}
+    next(epochs)
+    assert {name: array.tobytes() for name, array in state.items()} == before
+    assert {name: array.tobytes() for name, array in running.state().items()} != before
+
+    resumed = load(trainer)(a_problem())
+    resumed.resume(1, state)
+    list(resumed.train())
+    assert {name: array.tobytes() for name, array in state.items()} == before
+
+
+def test_a_state_that_does_not_fit_is_refused(trainer: str) -> None:
+    """A job would go on from the parameters of another one."""
+    running = load(trainer)(a_problem())
+    list(running.train())
+    state = dict(running.state())
+    untouched = load(trainer)(a_problem())
+    before = {name: array.tobytes() for name, array in untouched.state().items()}
+    for name, array in state.items():
+        unfit = {
+            f"'{name}' is missing": {other: value for other, value in state.items() if other != name},
+            "'w' is unknown": state | {"w": array},
+            f"'{name}' is float32": state | {name: array.astype(np.float32)},
+            f"'{name}' is float64 (1, ": state | {name: array[np.newaxis]},
+        }
+        for text, other in unfit.items():
+            with pytest.raises(ValueError, match=re.escape(text)):
+                untouched.resume(1, other)
+    assert {name: array.tobytes() for name, array in untouched.state().items()} == before
+
+
+def test_the_address_of_the_data_does_not_show_in_the_numbers(trainer: str) -> None:
+    """The rows of a resumed job lie elsewhere, out of a message perhaps at an odd place."""
+    problem = a_problem(1000, 17, 2)
+    buffer = np.empty(problem.features.nbytes + 64, np.uint8)
+    start = -buffer.ctypes.data % 64
+    undisturbed = list(shown(load(trainer)(problem)))
+    for offset in range(0, 64, 8):
+        end = start + offset + problem.features.nbytes
+        features = buffer[start + offset : end].view(np.float64).reshape(problem.features.shape)
+        features[:] = problem.features
+        assert list(shown(load(trainer)(replace(problem, features=features)))) == undisturbed

@@ -111,13 +111,10 @@ def _load(path: Path) -> InlineData:
 def _failed(error: Exception, task: Task) -> StateChange:
     text = str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        limit = task.spec.max_memory_bytes
-        enough = (
-            f"more than the {limit} bytes of max_memory_bytes were needed"
-            if limit
-            else "there was not enough memory"
-        )
-        message = f"{enough} to train; use fewer rows at a time: a smaller batch_size, or float32"
+        message = "there was not enough memory to train"
+        if limit := task.spec.max_memory_bytes:
+            message = f"training needs more memory than the {limit} bytes of max_memory_bytes"
+        message += "; use fewer rows at a time: a smaller batch_size, or float32"
         fault = Fault(FaultReason.OUT_OF_MEMORY, message)
     else:
         message = f"the trainer failed; the server's log tells more under job {task.job}"

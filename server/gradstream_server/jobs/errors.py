@@ -130,7 +130,7 @@ class NoRoom(Busy):
 
     def __init__(self) -> None:
         super().__init__(
-            "the server's disk is full, and nothing was kept of the request; make room there",
+            "the server's disk is full, nothing of the request was kept; make room",
             retry_after_s=30,
         )
 

@@ -85,9 +85,7 @@ def resolve(
     batch_size = min(request.batch_size or rows, rows)
     summary = summarize(request.data) if request.data else reference.SUMMARY
     if request.known_data and request.known_data.digest != summary.digest:
-        what = (
-            f"is {request.known_data.digest!r}, but the numbers give {summary.digest}; leave one of them out"
-        )
+        what = f"is {request.known_data.digest!r}, but that of the numbers is {summary.digest}; leave it out"
         check.fail("inline_data.digest", what)
         check.done()
     spec = Spec(
@@ -213,9 +211,7 @@ def _check_limits(check: _Check, request: SpecRequest, limits: Limits) -> None:
         if not math.isfinite(seconds) or seconds < 0:
             check.fail("max_seconds", f"is {seconds:g}; it has to be above 0, or 0 for no limit")
         elif most_s and not 0 < seconds <= most_s:
-            check.fail(
-                "max_seconds", f"is {seconds:g}; this server allows more than 0 and at most {most_s:g}"
-            )
+            check.fail("max_seconds", f"is {seconds:g}; it has to be above 0 and at most {most_s:g}")
 
 
 def _check_steps(check: _Check, request: SpecRequest) -> None:

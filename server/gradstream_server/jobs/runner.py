@@ -215,7 +215,7 @@ class JobRunner:
         return await stored
 
     async def drain(self) -> None:
-        """Start nothing more, and stop what runs with a checkpoint: the next server on the same data goes on."""
+        """Start nothing more, and stop what runs with a checkpoint, for the next server to go on with."""
         self._draining = True
         if self._running:
             _logger.info("running jobs are put aside", extra={"jobs": list(self._running)})
@@ -367,9 +367,7 @@ class JobRunner:
     async def _fail(self, job: str, error: Exception) -> None:
         """End a job whose log could not be written. Without that it would be RUNNING for ever."""
         if isinstance(error, StorageFull):
-            message = (
-                "the server's disk is full: what came next could not be kept; make room, and start it again"
-            )
+            message = "the server's disk is full, and what came next was lost; make room, then start it again"
             fault = Fault(FaultReason.STORAGE_FULL, message)
         else:
             message = f"the server could not keep what happened; its log tells more under job {job}"

@@ -82,7 +82,7 @@ class JobService:
         self._admitted_data: Counter[str] = Counter()
         """Digests of data that are kept already, while their jobs are not yet."""
         self._forgetting: dict[str, asyncio.Event] = {}
-        """Digests of data that are just being removed: whoever comes with them waits, and keeps them again."""
+        """Digests of data that are just being removed: who comes with them waits, and keeps them again."""
 
     async def recover(self) -> None:
         """Go on with the jobs that an earlier server has left."""
@@ -124,7 +124,7 @@ class JobService:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
         Raises:
-            InvalidRequest, DeviceNotAvailable, RequestIdReused, QueueFull, NoRoom, Draining: nothing was kept.
+            InvalidRequest, DeviceNotAvailable, RequestIdReused, Busy, Draining: nothing was kept.
         """
         if self._draining:
             raise Draining

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -33,7 +34,18 @@ JOBS = Table(
     Column("epochs_done", BigInteger, nullable=False),
     Column("last_loss", Double),
     Column("fault", Text, comment="JSON: reason, message, facts"),
+    Column("data_digest", String(64), nullable=False, comment="empty for the reference experiment"),
+    Column("priority", Integer, nullable=False),
+    Column("cancel_on_disconnect", Boolean, nullable=False),
+    Column("update_time", DateTime(timezone=True)),
+    Column("attempt_time", DateTime(timezone=True)),
+    Column("restarts", Integer, nullable=False),
+    Column("earlier_attempts_s", Double, nullable=False),
+    Column("has_started", Boolean, nullable=False),
+    Column("checkpoints", Text, nullable=False, comment="JSON: [{epoch, name}], newest first"),
     Index("jobs_by_state", "state", "number"),
+    Index("jobs_by_data", "data_digest"),
+    Index("jobs_by_end", "end_time"),
 )
 
 EVENTS = Table(
@@ -44,5 +56,5 @@ EVENTS = Table(
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
 )
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from gradstream_server.trainers import batches
+from gradstream_server.trainers import batches, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
-from gradstream_server.trainers.problem import Array, Parameters, Problem
+from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class AutogradTrainer:
@@ -37,6 +37,8 @@ class AutogradTrainer:
         self._views = views(self._parameters)
         self._read = reader(problem.device)
 
+        self._after = 0
+
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
         return self._views
@@ -46,9 +48,22 @@ class AutogradTrainer:
         with torch.no_grad():
             return to_numpy(self._predict(to_tensor(features, self._problem.device)))
 
+    def state(self) -> State:
+        """The weight (t, d) and, with an intercept, the bias (t)."""
+        return states.copied(self._views)
+
+    def resume(self, epoch: int, state: State) -> None:
+        """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
+        fitting = states.fitting(state, self.state())
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(to_tensor(fitting[name], self._problem.device))
+        self._after = epoch
+
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch, before its updates."""
-        for epoch in batches.epochs(self._problem, self._features, self._targets, self._take):
+        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
+        features, targets = self._features, self._targets
+        for epoch in batches.epochs(self._problem, features, targets, self._take, self._after):
             yield self._read(self._epoch(epoch) / self._problem.targets.size)
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:

@@ -25,18 +25,20 @@ def order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return generator.permutation(rows)
 
 
-def epochs(problem: Problem, features: Array, targets: Array, take: Take) -> Iterator[Iterable[Batch]]:
-    """The batches of each epoch. The last batch of an epoch may be smaller than the others.
+def epochs(
+    problem: Problem, features: Array, targets: Array, take: Take, after: int = 0
+) -> Iterator[Iterable[Batch]]:
+    """The batches of each epoch that comes after one. The last batch of an epoch may be smaller.
 
     A full batch is never shuffled: its gradient does not depend on the order of the rows.
     """
     rows = problem.features.shape[0]
     if problem.batch_size >= rows:
         whole = [(features, targets, problem.targets.size)]
-        for _ in range(problem.epochs):
+        for _ in range(after, problem.epochs):
             yield whole
         return
-    for epoch in range(1, problem.epochs + 1):
+    for epoch in range(after + 1, problem.epochs + 1):
         if problem.shuffle:
             # Once an epoch: slicing rows that lie in order is several times faster than gathering each batch.
             rows_in_order = order(rows, problem.seed, epoch)

@@ -47,7 +47,10 @@ def resolve(device: str, names: Iterable[str]) -> str:
 
 
 def to_tensor(array: NDArray[np.generic], device: str) -> Any:
-    """The array as a torch.Tensor on the device; on the CPU without a copy, unless the array is read-only.
+    """The array as a torch.Tensor on the device; on the CPU without a copy.
+
+    Except where the array is read-only, not C-contiguous, or lies askew in memory: at an address that is not
+    a multiple of 16 torch's products round otherwise, so the address would show in the numbers.
 
     Raises:
         UnknownDeviceError: the device is not one of `available()`.
@@ -56,7 +59,9 @@ def to_tensor(array: NDArray[np.generic], device: str) -> Any:
     if device != "cpu":
         resolve(device, (name for name, _ in available()))
     # torch has no read-only tensors and warns of arrays that are.
-    return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(device)
+    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    # The BLAS takes another path there. An array of NumPy's own never lies so, one out of a message may.
+    return (tensor.clone() if tensor.data_ptr() % 16 else tensor).to(device)
 
 
 def to_device(array: NDArray[np.generic], device: str) -> Array:

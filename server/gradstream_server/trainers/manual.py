@@ -21,9 +21,9 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from gradstream_server.trainers import batches, sufficient_statistics
+from gradstream_server.trainers import batches, states, sufficient_statistics
 from gradstream_server.trainers.devices import to_device, to_numpy
-from gradstream_server.trainers.problem import Array, Parameters, Problem
+from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class ManualTrainer:
@@ -43,6 +43,9 @@ class ManualTrainer:
             weight = np.concatenate((weight, bias[:, np.newaxis]), axis=1)
             ones = to_device(np.ones((rows, 1), dtype), problem.device)
             self._features = xp.concat((self._features, ones), axis=1)  # (n, d + 1)
+        # Training on the few rows that stand for the data is in float64, whatever the dtype of the data.
+        self._condensed = sufficient_statistics.cheaper(problem)
+        weight = np.array(weight, np.float64 if self._condensed else dtype, order="C")
         # (t, d), or (t, d + 1) with the bias as last column. An update makes a new array, so whoever holds
         # this one may keep it.
         self._weight = to_device(weight, problem.device)
@@ -51,7 +54,7 @@ class ManualTrainer:
         decay[features:] = 0
         self._decay = to_device(decay, problem.device) if problem.l2 else None  # (d) or (d + 1)
 
-        self._condensed = False
+        self._after = 0
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
@@ -71,16 +74,24 @@ class ManualTrainer:
             predictions = predictions + parameters["bias"]
         return to_numpy(predictions)
 
+    def state(self) -> State:
+        """The weight (t, d), or (t, d + 1) with the bias as last column; float64 on condensed rows."""
+        return states.copied({"weight": self._weight})
+
+    def resume(self, epoch: int, state: State) -> None:
+        """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
+        fitting = states.fitting(state, self.state())
+        self._weight = to_device(fitting["weight"], self._problem.device)
+        self._after = epoch
+
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch, before its updates."""
+        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
         features, targets = self._features, self._targets
-        if sufficient_statistics.cheaper(self._problem):
+        if self._condensed:
             # The squared error and its gradient are the same over far fewer rows, and so is all that follows.
             features, targets = sufficient_statistics.condense(features, targets)
-            self._weight = self._weight.astype(np.float64)
-            self._condensed = True
         elements = self._problem.targets.size
-        for epoch in batches.epochs(self._problem, features, targets, self._take):
+        for epoch in batches.epochs(self._problem, features, targets, self._take, self._after):
             yield self._epoch(epoch) / elements
 
     # Numbers that grow out of range show in the loss, which is then infinite or NaN.

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradstream_server.trainers import batches
+from gradstream_server.trainers import batches, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
-from gradstream_server.trainers.problem import Array, Parameters, Problem
+from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class ModuleTrainer:
@@ -43,6 +43,8 @@ class ModuleTrainer:
         # foreach batches the updates of many parameters: of two it only costs time.
         self._optimizer = torch.optim.SGD(groups, lr=problem.learning_rate, foreach=False)
 
+        self._after = 0
+
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
         return self._views
@@ -52,9 +54,40 @@ class ModuleTrainer:
         with torch.no_grad():
             return to_numpy(self._model(to_tensor(features, self._problem.device)))
 
+    def state(self) -> State:
+        """The weight (t, d) and, with an intercept, the bias (t), and what the optimizer keeps of each.
+
+        That is nothing for plain SGD; with momentum, "optimizer.0.momentum_buffer" (t, d) of the weight and
+        "optimizer.1.momentum_buffer" (t) of the bias.
+        """
+        kept = self._optimizer.state_dict()["state"]
+        flat = {f"optimizer.{i}.{key}": value for i in kept for key, value in kept[i].items()}
+        return states.copied({**self._views, **flat})
+
+    def resume(self, epoch: int, state: State) -> None:
+        """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
+        own = states.copied(self._views)
+        # Before its first step an optimizer does not know what it will keep. The state says so: the same of
+        # each parameter, in its shape unless it is a number, such as Adam's count of steps.
+        keys = sorted({name.split(".", 2)[-1] for name in state if name.startswith("optimizer.")})
+        places = {f"optimizer.{i}.{key}": (i, key) for i in range(len(own)) for key in keys}
+        numbers = {name: value for name, value in state.items() if name in places and value.ndim == 0}
+        parameters = list(own.values())
+        like = own | {name: parameters[i] for name, (i, _) in places.items()} | numbers
+        fitting = states.fitting(state, like)
+        tensors = {name: to_tensor(array, self._problem.device) for name, array in fitting.items()}
+        for name in own:
+            self._model.get_parameter(name).data.copy_(tensors[name])
+        kept: dict[int, dict[str, Tensor]] = {}
+        for name, (i, key) in places.items():
+            kept.setdefault(i, {})[key] = tensors[name]
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": kept})
+        self._after = epoch
+
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch, before its updates."""
-        for epoch in batches.epochs(self._problem, self._features, self._targets, self._take):
+        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
+        features, targets = self._features, self._targets
+        for epoch in batches.epochs(self._problem, features, targets, self._take, self._after):
             yield self._read(self._epoch(epoch))
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:

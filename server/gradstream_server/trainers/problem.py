@@ -13,6 +13,9 @@ Array = Any
 Parameters = Mapping[str, Array]
 """The parameters of a linear model: "weight" (targets, features) and, with an intercept, "bias" (targets)."""
 
+State = Mapping[str, NDArray[Any]]
+"""All that the epochs to come depend on beside the problem: arrays on the host, by names of the trainer."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -49,6 +52,30 @@ class Trainer(Protocol):
         """Predictions (rows, targets) for scaled features (rows, features)."""
         ...
 
+    def state(self) -> State:
+        """A copy of the state as it is now: before training, after it, or between two epochs.
+
+        Parameters and what an optimizer keeps, in the precision of training, which may be higher than that
+        of the data. No generator and no position in the data: the batches of an epoch are a function of
+        seed and epoch alone (batches.py).
+        """
+        ...
+
+    def resume(self, epoch: int, state: State) -> None:
+        """Be where a trainer of the same problem was after `epoch` (0 to problem.epochs) in that state.
+
+        To be called before `train()`. On the CPU losses and parameters are then, bit for bit, those of a
+        training that nothing interrupted, given the same libraries and number of threads.
+
+        Raises:
+            ValueError: the state does not fit the problem; names what is missing, unknown, or of another
+                shape or dtype. The trainer is as it was.
+        """
+        ...
+
     def train(self) -> Iterator[Array]:
-        """Train, yielding the loss of each epoch: a number on the CPU, a 0-d array on other devices."""
+        """Train, yielding the loss of each epoch that remains: none after the last.
+
+        A number on the CPU, a 0-d array on other devices.
+        """
         ...
