@@ -1,12 +1,15 @@
 """The numbers of inline data as files, one for each content, named by its digest."""
 
-import os
-import tempfile
+import io
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from gradstream_server.jobs.spec import InlineData
+from gradstream_server.jobs.spec import FloatArray, InlineData, summarize
+from gradstream_server.jobs.store import StorageFull
+from gradstream_server.stores.durable import ASIDE, make_folder, sync_folder, write_file
+from gradstream_server.stores.reserve import NO_ROOM
 
 
 class FileDataStore:
@@ -14,7 +17,11 @@ class FileDataStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        for left in folder.iterdir():
+            # ".put-" is what they were called by the version before.
+            if left.name.startswith((ASIDE, ".put-")):
+                left.unlink(missing_ok=True)
 
     def path(self, digest: str) -> Path:
         """Where data of this digest lie."""
@@ -22,15 +29,38 @@ class FileDataStore:
 
     def put(self, digest: str, data: InlineData) -> None:
         path = self.path(digest)
-        if path.exists():
+        # One of another size was cut off by a power cut, in a version that did not wait for the disk.
+        if path.exists() and path.stat().st_size == _size(data.features) + _size(data.targets):
             return
-        # Written aside and renamed, so that a file that is there is whole.
-        handle, aside = tempfile.mkstemp(dir=self._folder, prefix=".put-")
+
+        def fill(file: BinaryIO) -> None:
+            for array in (data.features, data.targets):
+                np.save(file, array, allow_pickle=False)
+
         try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, data.features, allow_pickle=False)
-                np.save(file, data.targets, allow_pickle=False)
-            os.replace(aside, path)
-        except BaseException:
-            os.unlink(aside)
+            write_file(path, fill)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StorageFull("the disk is full") from error
             raise
+
+    def get(self, digest: str) -> InlineData | None:
+        try:
+            with self.path(digest).open("rb") as file:
+                features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
+            data = InlineData(features, targets)
+            # Damaged data are as good as gone: who asks for them has to send them again.
+            return data if summarize(data).digest == digest else None
+        except (FileNotFoundError, ValueError, EOFError):
+            return None
+
+    def remove(self, digest: str) -> None:
+        self.path(digest).unlink(missing_ok=True)
+        sync_folder(self._folder)
+
+
+def _size(array: FloatArray) -> int:
+    """The bytes of an array in NumPy's format."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    return header.tell() + array.nbytes

@@ -1,0 +1,156 @@
+"""Checkpoints as files, a folder for each job.
+
+A file is: a line with the format's version and the SHA-256 of all that follows; a line of JSON with
+everything but the numbers of arrays, which are told by type and shape; the numbers, array after array, in
+row-major order. So a damaged file never passes for a checkpoint, and nothing in it is ever executed.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream_server.jobs.checkpoint import Checkpoint, CheckpointUnusable
+from gradstream_server.jobs.events import Completed, Receipt
+from gradstream_server.stores.durable import make_folder, write_file
+
+FORMAT = 1
+"""To be raised with every change of what is written."""
+_FIRST_LINE = re.compile(rb"gradstream checkpoint, format (\d{1,9}), sha256 ([0-9a-f]{64})\n")
+_REMOVED = ".removed-"
+
+_Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class FileCheckpoints:
+    """Checkpoints in a folder. One process at a time writes those of a job."""
+
+    folder: Path
+
+    def write(self, job: str, name: str, checkpoint: Checkpoint) -> None:
+        content = _encode(checkpoint)
+        digest = hashlib.sha256(content).hexdigest()
+        first_line = f"gradstream checkpoint, format {FORMAT}, sha256 {digest}\n".encode()
+        write_file(self.folder / job / name, lambda file: file.write(first_line + content))
+
+    def read(self, job: str, name: str) -> Checkpoint:
+        what = f"checkpoint {name} of job {job}"
+        try:
+            body = (self.folder / job / name).read_bytes()
+        except FileNotFoundError as error:
+            raise CheckpointUnusable(f"{what} is gone") from error
+        except OSError as error:
+            raise CheckpointUnusable(f"{what} cannot be read: {error.strerror}") from error
+        first_line = _FIRST_LINE.match(body)
+        if not first_line:
+            raise CheckpointUnusable(f"{what} is damaged: it does not begin as a checkpoint does")
+        version, digest = first_line[1].decode(), first_line[2].decode()
+        if version != str(FORMAT):
+            raise CheckpointUnusable(f"{what} is of format {version}; this version reads format {FORMAT}")
+        if hashlib.sha256(memoryview(body)[first_line.end() :]).hexdigest() != digest:
+            raise CheckpointUnusable(f"{what} is damaged: its digest is not that of its content")
+        return _decode(body, first_line.end())
+
+    def prepare(self, job: str) -> None:
+        make_folder(self.folder / job)
+
+    def remove(self, job: str, keep: Collection[str] = ()) -> None:
+        if keep:
+            self._remove_older(self.folder / job, keep)
+            return
+        # Out of the way first: a worker that is still there could put another one into a folder that is being
+        # emptied.
+        removed = self.folder / f"{_REMOVED}{job}"
+        shutil.rmtree(removed, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            (self.folder / job).rename(removed)
+            shutil.rmtree(removed)
+
+    def jobs(self) -> list[str]:
+        if not self.folder.is_dir():
+            return []
+        # Those whose removal was cut short are named too, so that it is done again.
+        return sorted({path.name.removeprefix(_REMOVED) for path in self.folder.iterdir()})
+
+    def _remove_older(self, folder: Path, keep: Collection[str]) -> None:
+        try:
+            times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+        except FileNotFoundError:
+            return  # All of it has been removed meanwhile, or the worker has just renamed one of them.
+        # What is newer than those to be kept stays: a worker has written it since, or is about to.
+        newest = max((time for path, time in times.items() if path.name in keep), default=0)
+        for path, time in times.items():
+            if time < newest and path.name not in keep:
+                path.unlink(missing_ok=True)
+
+
+def _encode(checkpoint: Checkpoint) -> bytes:
+    result = checkpoint.result
+    groups: dict[str, _Arrays | None] = {
+        "state": checkpoint.state,
+        "parameters": result.parameters,
+        "predictions": None if result.predictions is None else {"": result.predictions},
+        "unscaled_parameters": result.unscaled_parameters,
+    }
+    header = {
+        "seed": checkpoint.seed,
+        "epochs": result.epochs,
+        # JSON has every float exactly as it is: Python writes the shortest text that is read as the same.
+        "final_loss": float(result.final_loss),
+        "training_s": float(result.training_s),
+        "receipt": asdict(result.receipt),
+        "arrays": {
+            group: None if arrays is None else {name: _told(array) for name, array in arrays.items()}
+            for group, arrays in groups.items()
+        },
+    }
+    arrays = chain.from_iterable(group.values() for group in groups.values() if group)
+    return b"".join([json.dumps(header).encode(), b"\n", *(array.tobytes() for array in arrays)])
+
+
+def _told(array: NDArray[Any]) -> tuple[str, tuple[int, ...]]:
+    if array.dtype.hasobject:
+        raise TypeError(f"a checkpoint holds numbers, not {array.dtype}")
+    return array.dtype.str, array.shape
+
+
+def _decode(body: bytes, start: int) -> Checkpoint:
+    end = body.index(b"\n", start)
+    header = json.loads(body[start:end])
+    groups = dict(_arrays(header["arrays"], body, end + 1))
+    predictions = groups["predictions"]
+    return Checkpoint(
+        seed=header["seed"],
+        state=groups["state"] or {},
+        result=Completed(
+            epochs=header["epochs"],
+            final_loss=header["final_loss"],
+            parameters=groups["parameters"] or {},
+            receipt=Receipt(**header["receipt"]),
+            training_s=header["training_s"],
+            predictions=None if predictions is None else predictions[""],
+            unscaled_parameters=groups["unscaled_parameters"],
+        ),
+    )
+
+
+def _arrays(
+    told: Mapping[str, Mapping[str, tuple[str, tuple[int, ...]]] | None], body: bytes, offset: int
+) -> Iterator[tuple[str, _Arrays | None]]:
+    for group, arrays in told.items():
+        read: dict[str, NDArray[Any]] = {}
+        for name, (dtype, shape) in (arrays or {}).items():
+            # A copy: aligned, and the caller's own to write to.
+            read[name] = np.ndarray(shape, dtype, body, offset).copy()
+            offset += read[name].nbytes
+        yield group, None if arrays is None else read
