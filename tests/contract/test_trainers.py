@@ -126,7 +126,7 @@ def for_every_split(trainer: str, problem: Problem) -> None:
 def test_a_training_goes_on_to_the_bit(
     trainer: str, dtype: str, reduction: str, intercept: bool, targets: int, batch_size: int, shuffle: bool
 ) -> None:
-    """The curve of a user whose job was interrupted would have a kink, and the model could not be repeated."""
+    """The curve of a user whose job was interrupted would have a kink, and the model would be another."""
     problem = replace(
         a_problem(targets=targets, dtype=dtype),
         batch_size=batch_size,
@@ -146,7 +146,7 @@ def test_a_training_goes_on_to_the_bit(
 def test_a_training_on_condensed_rows_goes_on_to_the_bit(
     trainer: str, dtype: str, intercept: bool, targets: int
 ) -> None:
-    """Of the trainers there are, manual trains in float64 here: to keep a float32 weight would lose digits."""
+    """The manual trainer is in float64 here, whatever the data: a float32 weight would lose digits."""
     problem = replace(a_problem(3000, 8, targets, dtype), epochs=30, intercept=intercept, l2=0.1)
     assert sufficient_statistics.cheaper(problem)
     undisturbed = list(shown(load(trainer)(problem)))
@@ -158,8 +158,9 @@ def test_a_training_on_condensed_rows_goes_on_to_the_bit(
 @given(st.data())
 def test_any_training_goes_on_to_the_bit(trainer: str, data: st.DataObject) -> None:
     rows, features, targets = (data.draw(st.integers(1, most)) for most in (20, 20, 4))
+    dtype = data.draw(st.sampled_from(["float32", "float64"]))
     problem = replace(
-        a_problem(rows, features, targets, data.draw(st.sampled_from(["float32", "float64"]))),
+        a_problem(rows, features, targets, dtype),
         epochs=data.draw(st.integers(1, 8)),
         learning_rate=data.draw(st.floats(1e-4, 2.0)),
         batch_size=data.draw(st.integers(1, rows)),
@@ -168,6 +169,7 @@ def test_any_training_goes_on_to_the_bit(trainer: str, data: st.DataObject) -> N
         intercept=data.draw(st.booleans()),
         l2=data.draw(st.sampled_from([0.0, 0.3])),
         seed=data.draw(st.integers(0, 2**63 - 1)),
+        initial=data.draw(st.sampled_from([{}, {"weight": np.ones((features, targets), dtype).T}])),
     )
     after = data.draw(st.sets(st.integers(0, problem.epochs)))
     assert interrupted(trainer, problem, after) == list(shown(load(trainer)(problem)))
@@ -213,7 +215,7 @@ def test_a_state_that_does_not_fit_is_refused(trainer: str) -> None:
 def test_the_address_of_the_data_does_not_show_in_the_numbers(trainer: str) -> None:
     """The rows of a resumed job lie elsewhere, out of a message perhaps at an odd place."""
     problem = a_problem(1000, 17, 2)
-    buffer = np.empty(problem.features.nbytes + 64, np.uint8)
+    buffer = np.empty(problem.features.nbytes + 128, np.uint8)
     start = -buffer.ctypes.data % 64
     undisturbed = list(shown(load(trainer)(problem)))
     for offset in range(0, 64, 8):
