@@ -17,13 +17,7 @@ class Curve:
         self._size = 0
 
     def extend(self, epochs: NDArray[np.int64], losses: NDArray[np.float64]) -> None:
-        """Add epochs. Those that a second try at running the job went through again replace the first's."""
-        if len(epochs) == 0:
-            return
-        keep = int(np.searchsorted(self._epochs[: self._size], epochs[0]))
-        if keep < self._size:
-            # Arrays that were handed out stay as they were.
-            self._epochs, self._losses, self._size = self._epochs.copy(), self._losses.copy(), keep
+        """Add epochs that come after those there are."""
         end = self._size + len(epochs)
         if end > len(self._epochs):
             # Doubling keeps the cost of growing proportional to the length.

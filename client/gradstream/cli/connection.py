@@ -19,18 +19,24 @@ class Connection:
         self.view: View | None = None
         """What shows a run; without one, stderr is told."""
         self._lost = False
+        self._told = False
 
     def lost(self, server: str, error: GradstreamError) -> None:
         """Tell once that there is no connection, until it is there again."""
         if self._lost:
             return
         self._lost = True
-        if self.view is None or not self.view.connection_lost(f"no connection to {server}; trying again ..."):
+        if self.view is None:
             click.echo(f"no connection to {server} ({error.message}); trying again ...", err=True)
+        elif not self.view.connection_lost(f"connection to {server} lost; attaching again ..."):
+            click.echo(f"connection to {server} lost ({error.message}); attaching again ...", err=True)
+            self._told = True
 
     def works(self) -> None:
-        """Note that something has come: the next loss is told again."""
-        self._lost = False
+        """Note that something of a run has come: the next loss is told again."""
+        if self._told:
+            click.echo("attached again", err=True)
+        self._lost = self._told = False
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from gradstream.errors import (
 )
 
 JOB_ENDED, REFUSED, NO_SERVER, NOT_FOUND, BUSY, SERVER_FAULT = 1, 2, 3, 4, 5, 6
+DIFFERENT = 7
 INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
 EXIT_CODES_HELP = [
@@ -31,6 +32,7 @@ EXIT_CODES_HELP = [
     (str(NOT_FOUND), "there is no such job"),
     (str(BUSY), "the server is at a limit: try again later"),
     (str(SERVER_FAULT), "a fault of the server"),
+    (str(DIFFERENT), "a replay has come to other parameters"),
     (str(INTERRUPTED), "interrupted with Ctrl-C; a job that was watched goes on"),
     (str(OUTPUT_CLOSED), "whoever read the output has gone; a job that was watched goes on"),
 ]
@@ -64,6 +66,11 @@ def explanation(error: GradstreamError) -> str:
         lines = [f"Error: {error.message.partition(';')[0]}; `gradstream jobs` lists those there are"]
     else:
         lines = [f"Error: {with_options(error.message)}"]
+    if isinstance(error, JobEndedError) and error.result_so_far is not None:
+        from gradstream.cli.report import counted  # what it imports is there already, but not for help
+
+        epochs = counted(error.result_so_far.epochs, "epoch")
+        lines.append(f"What it had reached after {epochs} is kept: `gradstream show {error.job}`")
     if error.retry_after is not None:
         lines.append(f"Try again in {error.retry_after:.0f} s.")
     return "\n".join(lines)

@@ -13,11 +13,13 @@ _OPTIONS = {
     "target_names": "--target",
     "initial_parameters": "--init",
     "predict_rows": "--predict",
+    "max_memory_bytes": "--max-memory",
     "job": "JOB",
 }
 # Names that are no words of English, as texts of the server have them.
 _IN_TEXT = re.compile(
-    r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters|request_id)\b"
+    r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters"
+    r"|request_id|max_memory_bytes|max_seconds|cancel_on_disconnect)\b"
 )
 
 

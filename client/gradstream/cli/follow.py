@@ -10,6 +10,8 @@ from click.core import ParameterSource
 from gradstream.cli.connection import current_connection
 from gradstream.cli.failures import INTERRUPTED
 from gradstream.cli.view import View
+from gradstream.errors import UnavailableError
+from gradstream.job import JobState
 from gradstream.run import Run
 
 
@@ -33,29 +35,38 @@ def command_for(name: str, job: str) -> str:
     return f"gradstream {name} {job}" + (f" --server {server}" if named else "")
 
 
-def tell_left(job: str) -> None:
-    """Say that a job goes on, and how to come back to it or to stop it."""
-    click.echo(f"Left job {job}, which goes on.", err=True)
+def tell_left(job: str, becomes: str = "goes on") -> None:
+    """Say what becomes of a job, and how to come back to it or to stop it."""
+    click.echo(f"Left job {job}, which {becomes}.", err=True)
     click.echo(f"  watch it again: {command_for('watch', job)}", err=True)
     click.echo(f"  stop it:        {command_for('cancel', job)}", err=True)
 
 
-def follow(run: Run, view: View) -> None:
+def follow(run: Run, view: View, *, needs_watcher: bool = False) -> None:
     """Show a run until its end; Ctrl-C leaves the job to itself.
 
-    Raises JobEndedError for a job without a result.
+    needs_watcher: whether the job is cancelled when nobody watches it. Raises JobEndedError for a job without
+    a result.
     """
     connection = current_connection()
     try:
         with view:
             connection.view = view
-            for event in run.events():
+            for event in run.events(heartbeats=True):
                 connection.works()
                 view.show(event)
         result = run.result()
     except KeyboardInterrupt as interrupt:
         click.echo(err=True)
-        tell_left(run.job)
+        becomes = "is paused" if run.state is JobState.PAUSED else "goes on"
+        tell_left(run.job, "is cancelled unless it is soon watched again" if needs_watcher else becomes)
+        if run.state is JobState.PAUSED:
+            click.echo(f"  let it go on:   {command_for('resume', run.job)}", err=True)
         raise SystemExit(INTERRUPTED) from interrupt
+    except UnavailableError:
+        click.echo(
+            f"Job {run.job} is kept. Once its server is back: {command_for('watch', run.job)}", err=True
+        )
+        raise
     if len(run.losses) and result.final_loss > run.losses[0]:
         click.echo("The loss has grown: try a smaller --learning-rate, or --standardize.", err=True)

@@ -33,9 +33,16 @@ def info(*, format_: str, server: str | None) -> None:
         ("request", f"at most {limits.max_message_bytes:,} bytes"),
         ("waiting jobs", f"at most {limits.max_queued_jobs:,}"),
         ("watches", f"at most {limits.max_watches:,}"),
+        ("memory of a job", _at_most(limits.max_job_memory_bytes, "bytes")),
+        ("time of a job", _at_most(limits.max_job_seconds, "s")),
+        ("unwatched job", f"cancelled after {limits.disconnect_grace_seconds:g} s, where it asks for that"),
     ]
     width = max(len(name) for name, _ in rows)
     shown = ""
     for name, value in rows:
         click.echo(f"{name if name != shown else '':<{width}}  {value}".rstrip())
         shown = name
+
+
+def _at_most(limit: float, unit: str) -> str:
+    return f"at most {limit:,g} {unit}" if limit else "no limit"

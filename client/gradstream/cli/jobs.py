@@ -6,7 +6,7 @@ import click
 
 from gradstream.cli import options
 
-_STATES = ["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+_STATES = ["queued", "running", "paused", "cancelling", "succeeded", "failed", "cancelled"]
 
 
 @click.command()

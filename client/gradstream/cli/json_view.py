@@ -12,19 +12,30 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
+from gradstream.events import (
+    Checkpoint,
+    Completed,
+    EpochUpdates,
+    Event,
+    Heartbeat,
+    JobWarning,
+    Started,
+    StateChange,
+)
 
 JsonValue = None | bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"]
 
 _NAMES: dict[type[Event], str] = {
     StateChange: "state_change",
     Started: "started",
+    Checkpoint: "checkpoint",
+    JobWarning: "warning",
     Completed: "completed",
 }
 
 
 class JsonView:
-    """Prints every event."""
+    """Prints every event of the log."""
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +56,7 @@ class JsonView:
         """Print an event; epochs one by one."""
         if isinstance(event, EpochUpdates):
             click.echo("\n".join(_epoch_lines(event)))
-        else:
+        elif not isinstance(event, Heartbeat):
             click.echo(json_line(event, event=_NAMES[type(event)]))
 
 

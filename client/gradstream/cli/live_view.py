@@ -11,10 +11,16 @@ from rich.text import Text
 
 from gradstream.cli.chart import draw, labelled
 from gradstream.cli.pace import Pace
-from gradstream.cli.queue_look import QueueLook
-from gradstream.cli.report import counted, duration, outcome_line, parameter_lines, prediction_lines
-from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
-from gradstream.job import Job, JobState
+from gradstream.cli.report import (
+    change_line,
+    counted,
+    duration,
+    outcome_line,
+    parameter_lines,
+    prediction_lines,
+)
+from gradstream.events import Completed, EpochUpdates, Event, Heartbeat, JobWarning, Started, StateChange
+from gradstream.job import JobState
 from gradstream.run import Run
 from gradstream.spec import Spec
 
@@ -34,23 +40,23 @@ class LiveView:
         again: str,
         console: Console | None = None,
         *,
-        server: str | None = None,
+        resume: str = "",
         replayed: int = 0,
     ) -> None:
-        """server: where to look at a job that waits. replayed: sequence of the last event of the past."""
+        """again, resume: the commands that show the job again, and that let it go on when it is paused.
+        replayed: sequence of the last event of the past."""
         self._run = run
         self._spec = spec
         self._again = again
         self._console = console or Console(highlight=False)
-        self._server = server
+        self._resume = resume
         self._replayed = replayed
         self._before: list[str] = []
         self._pace = Pace()
         self._is_live = not replayed
-        self._state = "waiting"
+        self._size = ""
         self._trouble = ""
         self._outcome = ""
-        self._look: QueueLook | None = None
         self._live = Live(
             console=self._console, refresh_per_second=_REFRESH_HZ, get_renderable=self.render, transient=False
         )
@@ -65,7 +71,6 @@ class LiveView:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._look_no_more()
         self._live.stop()
 
     def connection_lost(self, text: str) -> bool:
@@ -76,16 +81,17 @@ class LiveView:
     def show(self, event: Event) -> None:
         """Take an event into the picture."""
         self._trouble = ""
+        if isinstance(event, Heartbeat):
+            return
         self._is_live = event.sequence > self._replayed
         match event:
             case StateChange():
-                self._state = _state_text(event)
-                self._look_no_more()
-                if event.state is JobState.QUEUED and event.sequence >= self._replayed:
-                    self._look_at_queue(event.job)
+                self._tell(change_line(event, is_past=event.sequence < self._replayed))
+            case JobWarning():
+                self._tell(f"warning: {event.message}")
             case Started():
                 self._spec = event.spec
-                self._state = f"{counted(event.rows, 'row')} on {event.spec.device}"
+                self._size = f"{counted(event.rows, 'row')} on {event.spec.device}"
                 self._before = prediction_lines("before", event.spec.predict_rows, event.predictions)
             case EpochUpdates():
                 self._pace.add(event)
@@ -101,7 +107,7 @@ class LiveView:
         done = int(epochs[-1]) if len(epochs) else 0
         name = (f"{self._spec.trainer}", "bold") if self._spec else ("job", "bold")
         parts: list[Text | Table] = [
-            _line(Text.assemble(name, f" · {self._state}", (f"  job {self._run.job}", "dim")))
+            _line(Text.assemble(name, f" · {self._state()}", (f"  job {self._run.job}", "dim")))
         ]
         if self._spec:
             parts.append(_bar(done, self._spec.epochs, width))
@@ -111,33 +117,32 @@ class LiveView:
             parts += [_line(Text(line, "cyan")) for line in labelled(chart, int(epochs[0]), done)]
         if self._trouble:
             parts.append(_line(Text(self._trouble, "yellow")))
+        elif self._run.state is JobState.PAUSED:
+            parts.append(_line(Text(f"let it go on: {self._resume}", "yellow")))
         return Group(*parts)
+
+    def _state(self) -> str:
+        state, ahead = self._run.state, self._run.jobs_ahead
+        if state is JobState.QUEUED:
+            return f"waiting, {ahead} ahead" if ahead else "waiting"
+        return self._size if self._size and state is JobState.RUNNING else state.lower()
 
     def _numbers(self, loss: float, done: int) -> Text:
         if self._outcome:
             return Text(self._outcome)
         text = Text.assemble("loss ", (f"{loss:.6g}", "bold"))
         pace = self._pace.epochs_per_second
-        if pace is None or self._trouble or not self._is_live or self._run.state.final:
+        if pace is None or self._trouble or not self._is_live or self._run.state is not JobState.RUNNING:
             return text
         total = self._spec.epochs if self._spec else 0
         left = f"  {duration((total - done) / pace)} left" if done < total else ""
         text.append(f"  {pace:,.0f} epochs/s{left}" if pace >= 10 else f"  {pace:.2g} epochs/s{left}")
         return text
 
-    def _look_at_queue(self, job: str) -> None:
-        if self._server is not None:
-            self._look = QueueLook(self._server, job, self._still_waiting)
-            self._look.start()
-
-    def _still_waiting(self, job: Job) -> None:
-        self._spec = self._spec or job.spec
-        self._state = _waiting_text(job.jobs_ahead or 0)
-
-    def _look_no_more(self) -> None:
-        if self._look is not None:
-            self._look.stop()
-            self._look = None
+    def _tell(self, line: str) -> None:
+        """Leave a line above the picture."""
+        if line:
+            self._console.print(line, style="yellow", markup=False, soft_wrap=True)
 
     def _conclude(self, result: Completed) -> None:
         if self._spec is None:
@@ -163,15 +168,3 @@ def _bar(done: int, total: int, width: int) -> Text | Table:
     drawn = ProgressBar(total=max(total, 1), completed=done, width=min(room, max(10, width - 40)))
     bar.add_row(Text(epoch), drawn, Text(share))
     return bar
-
-
-def _state_text(event: StateChange) -> str:
-    if event.state is JobState.QUEUED:
-        return _waiting_text(event.jobs_ahead)
-    # What ended a job is said at the end, once.
-    reason = "" if event.state.final else event.reason
-    return event.state.lower() + (f": {reason}" if reason else "")
-
-
-def _waiting_text(jobs_ahead: int) -> str:
-    return f"waiting, {jobs_ahead} ahead" if jobs_ahead else "waiting"

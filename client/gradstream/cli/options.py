@@ -66,6 +66,12 @@ _SPEC_OPTIONS = [
                  help="Start here: weight or bias = a number for all, or one for each feature (the weight of "
                       "several targets row by row, a row for each target), separated by commas. Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
+    click.option("--max-memory", "max_memory_bytes", type=int, metavar="BYTES",
+                 help="Memory that training may take; a job that needs more fails.  "
+                      "[default: what the server allows]"),
+    click.option("--max-seconds", type=float, metavar="SECONDS",
+                 help="How long the job may run; then it fails, and keeps what it has reached.  "
+                      "[default: what the server allows]"),
 ]  # fmt: skip
 
 

@@ -7,13 +7,14 @@ import click
 import numpy as np
 
 from gradstream.cli.report import (
+    change_line,
     epoch_line,
     outcome_line,
     parameter_lines,
     prediction_lines,
     size_line,
 )
-from gradstream.events import Completed, EpochUpdates, Event, Started, StateChange
+from gradstream.events import Completed, EpochUpdates, Event, JobWarning, Started, StateChange
 from gradstream.job import JobState
 from gradstream.spec import Spec
 
@@ -21,9 +22,11 @@ from gradstream.spec import Spec
 class PlainView:
     """Prints every so many epochs, and predictions before and after."""
 
-    def __init__(self, spec: Spec | None, every: int | None, replayed: int = 0) -> None:
-        """replayed: sequence of the last event that was there before the run was watched."""
+    def __init__(self, spec: Spec | None, every: int | None, *, resume: str = "", replayed: int = 0) -> None:
+        """resume: the command that lets a paused job go on. replayed: sequence of the last event that was
+        there before the run was watched."""
         self._spec = spec
+        self._resume = resume
         self._replayed = replayed
         self._every = every
         self._next_epoch = 1
@@ -46,9 +49,10 @@ class PlainView:
     def show(self, event: Event) -> None:
         """Print what there is to print of an event."""
         match event:
-            case StateChange(state=JobState.QUEUED) if event.sequence >= self._replayed:
-                if event.jobs_ahead:
-                    click.echo(f"waiting, {event.jobs_ahead} ahead, job {event.job}", err=True)
+            case StateChange():
+                self._show_change(event)
+            case JobWarning():
+                click.echo(f"warning: {event.message}", err=True)
             case Started():
                 self._spec = event.spec
                 if event.spec.trainer == "module" or not event.spec.reference:
@@ -63,11 +67,19 @@ class PlainView:
                         [f"{outcome_line(event)}, job {event.job}", *parameter_lines(event, self._spec)]
                     )
 
+    def _show_change(self, event: StateChange) -> None:
+        """Say what somebody who waits has to know: stdout is for the run alone."""
+        is_past = event.sequence < self._replayed
+        if line := change_line(event, is_past=is_past):
+            click.echo(f"job {event.job}: {line}", err=True)
+        elif event.state is JobState.PAUSED and not is_past:
+            click.echo(f"job {event.job} is paused; let it go on with: {self._resume}", err=True)
+        elif event.state is JobState.QUEUED and event.jobs_ahead and not is_past:
+            click.echo(f"waiting, {event.jobs_ahead} ahead, job {event.job}", err=True)
+
     def _show_epochs(self, event: EpochUpdates) -> None:
         every = self._every or _default_every(self._spec)
         position = int(np.searchsorted(event.epochs, self._next_epoch))
-        if event.epochs[0] < self._next_epoch - every:
-            position = 0  # a second try at the job goes through these epochs again
         lines = []
         while position < len(event):
             epoch = int(event.epochs[position])

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream.events import Completed, FloatArray, Started
+from gradstream.events import Completed, FloatArray, Started, StateChange
+from gradstream.job import JobState
 from gradstream.spec import Spec
 
 _MOST_LINES = 20
@@ -27,6 +28,13 @@ def epoch_line(epoch: int, loss: float, parameters: Mapping[str, NDArray[np.floa
     weight = parameters.get("weight") if parameters else None
     w = f"w = {fixed(weight.item(), 3)}, " if weight is not None and weight.size == 1 else ""
     return f"epoch {epoch}: {w}loss = {fixed(loss, 8)}"
+
+
+def change_line(event: StateChange, *, is_past: bool) -> str:
+    """Why a job that has run before is started or queued again; empty where there is nothing to tell."""
+    if event.state is JobState.RUNNING or (event.state is JobState.QUEUED and event.attempt and not is_past):
+        return event.reason
+    return ""
 
 
 def size_line(started: Started) -> str:

@@ -9,6 +9,8 @@ import click
 from gradstream.cli import options
 
 if TYPE_CHECKING:
+    from gradstream.client import Client
+    from gradstream.events import Completed
     from gradstream.job import Job
 
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 @options.table_format_option
 @options.server_option
 def show(*, job: str, format_: str, server: str | None) -> None:
-    """Show all there is to know about a job; its result too, when it has one."""
+    """Show all there is to know about a job; its result too, or what it had reached when it was ended."""
     from gradstream.cli.connection import open_client
     from gradstream.cli.follow import command_for
     from gradstream.cli.json_view import as_json, json_line
@@ -26,24 +28,40 @@ def show(*, job: str, format_: str, server: str | None) -> None:
 
     with open_client(server) as client:
         found = client.get(job)
-        # The result is the last event of the log.
-        done = found.state is JobState.SUCCEEDED
-        result = client.watch(job, found.last_sequence).result() if done else None
+        result = _result(client, found)
+    done = found.state is JobState.SUCCEEDED
     if format_ == "json":
-        click.echo(json_line(found, result=as_json(result)))
+        result_so_far = None if done else result
+        click.echo(
+            json_line(found, result=as_json(result if done else None), result_so_far=as_json(result_so_far))
+        )
         return
     rows = _rows(found)
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         click.echo(f"{name:<{width}}  {value}")
     if result is not None:
-        click.echo(f"{'result':<{width}}  {outcome_line(result)}")
+        click.echo(f"{'result' if done else 'reached':<{width}}  {outcome_line(result)}")
         for line in prediction_lines("after", found.spec.predict_rows, result.predictions):
             click.echo(line)
         for line in parameter_lines(result, found.spec):
             click.echo(line)
+    elif found.state is JobState.PAUSED:
+        click.echo(f"let it go on: {command_for('resume', job)}", err=True)
     elif not found.state.final:
         click.echo(f"watch it: {command_for('watch', job)}", err=True)
+
+
+def _result(client: Client, job: Job) -> Completed | None:
+    """What a job has led to, when it has ended; that is in the last event of its log."""
+    from gradstream.errors import JobEndedError
+
+    if not job.state.final:
+        return None
+    try:
+        return client.watch(job.id, job.last_sequence).result()
+    except JobEndedError as error:
+        return error.result_so_far
 
 
 def _rows(job: Job) -> list[tuple[str, str]]:
@@ -58,8 +76,15 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         rows.append(("loss", f"{job.last_loss:.8g}"))
     times = (("created", job.create_time), ("started", job.start_time), ("ended", job.end_time))
     rows += [(name, f"{time.astimezone():%Y-%m-%d %H:%M:%S}") for name, time in times if time is not None]
+    if job.checkpoint_epoch and not job.state.final:
+        rows.append(("checkpoint", f"after epoch {job.checkpoint_epoch:,}"))
     if job.attempt > 1:
-        rows.append(("attempt", str(job.attempt)))
+        died = f", {job.restarts} of them after its worker died" if job.restarts else ""
+        rows.append(("attempts", f"{job.attempt}{died}"))
+    if job.priority:
+        rows.append(("priority", str(job.priority)))
+    if job.cancel_on_disconnect:
+        rows.append(("unwatched", "is cancelled"))
     data = "reference experiment"
     if not spec.reference:
         data = f"{', '.join(spec.feature_names)} -> {', '.join(spec.target_names)}"
@@ -78,6 +103,10 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         ("standardize", "yes" if spec.standardize else "no"),
     ]
     rows += [(f"starts at {name}", str(value.tolist())) for name, value in spec.initial_parameters.items()]
+    if spec.max_memory_bytes:
+        rows.append(("memory", f"at most {spec.max_memory_bytes:,} bytes"))
+    if spec.max_seconds:
+        rows.append(("time", f"at most {spec.max_seconds:g} s"))
     if spec.report_every > 1:
         rows.append(("report every", f"{spec.report_every:,} epochs"))
     return rows

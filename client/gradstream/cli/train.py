@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 @click.option(
     "--request-id", metavar="UUID", help="Repeat a request: the same id with the same spec is one job."
 )
+@click.option("--priority", type=int, default=0, show_default=True, metavar="N",
+              help="Jobs with a higher one run first: from -100 to 100.")  # fmt: skip
+@click.option("--cancel-on-disconnect", is_flag=True,
+              help="Cancel the job when nobody has watched it for some seconds.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Start the job, print its name and leave.")
 @options.plain_option
 @options.every_option
@@ -35,6 +39,8 @@ def train(
     predict: tuple[tuple[float, ...], ...],
     initial: dict[str, Start],
     request_id: str | None,
+    priority: int,
+    cancel_on_disconnect: bool,
     detach: bool,
     plain: bool,
     every: int | None,
@@ -51,8 +57,13 @@ def train(
       gradstream train --data houses.csv --target price --standardize --learning-rate 0.1
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
 
-    Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it.
+    Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
+    is attached again, also when the server has died and comes back.
     """
+    if detach and cancel_on_disconnect:
+        raise click.UsageError(
+            "--detach leaves the job at once, and --cancel-on-disconnect would cancel it then"
+        )
     from gradstream.cli.connection import open_client
     from gradstream.cli.follow import command_for, follow, resumable
     from gradstream.cli.json_view import json_line
@@ -63,19 +74,28 @@ def train(
     with open_client(server) as client:
         with resumable(request_id) as made:
             if detach:
-                job = client.create(request.features, request.targets, request_id=made, **request.options)
+                job = client.create(
+                    request.features, request.targets, request_id=made, priority=priority, **request.options
+                )
                 click.echo(json_line(job) if format_ == "json" else job.id)
                 return
-            run = client.train(request.features, request.targets, request_id=made, **request.options)
-        again = command_for("watch", run.job)
+            run = client.train(
+                request.features,
+                request.targets,
+                request_id=made,
+                priority=priority,
+                cancel_on_disconnect=cancel_on_disconnect,
+                **request.options,
+            )
         view = choose_view(
             run,
-            None,
-            server=client.server,
+            # Its log tells it only when training begins.
+            client.get(run.job).spec if run.jobs_ahead else None,
             replayed=0,
             format_=format_,
             plain=plain,
             every=every,
-            again=again,
+            again=command_for("watch", run.job),
+            resume=command_for("resume", run.job),
         )
-        follow(run, view)
+        follow(run, view, needs_watcher=cancel_on_disconnect)

@@ -35,17 +35,18 @@ def choose_view(
     run: Run,
     spec: Spec | None,
     *,
-    server: str,
     replayed: int,
     format_: str,
     plain: bool,
     every: int | None,
     again: str,
+    resume: str,
 ) -> View:
     """JSON when asked for; live on a terminal that can, unless plain is asked for; else plain.
 
     spec: what the job trains, where it is known before the run tells. replayed: sequence of the last event
-    that was there before the run was watched. again: the command that shows the job.
+    that was there before the run was watched. again, resume: the commands that show the job again, and that
+    let it go on when it is paused.
     """
     # Each is imported when it is used: rich alone takes longer than a short run.
     if format_ == "json":
@@ -55,7 +56,7 @@ def choose_view(
     if plain or not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
         from gradstream.cli.plain_view import PlainView
 
-        return PlainView(spec, every, replayed)
+        return PlainView(spec, every, resume=resume, replayed=replayed)
     from gradstream.cli.live_view import LiveView
 
-    return LiveView(run, spec, again, server=server, replayed=replayed)
+    return LiveView(run, spec, again, resume=resume, replayed=replayed)

@@ -18,7 +18,8 @@ from gradstream.cli import options
 def watch(*, job: str, after: int, plain: bool, every: int | None, format_: str, server: str | None) -> None:
     """Watch a job, from its beginning to its end, whether it is running or has ended long ago.
 
-    Ctrl-C leaves the job, which goes on.
+    Ctrl-C leaves the job, which goes on. A connection that is lost is attached again, also when the server
+    has died and comes back. A paused job is waited for.
     """
     from gradstream.cli.connection import open_client
     from gradstream.cli.follow import command_for, follow
@@ -30,11 +31,11 @@ def watch(*, job: str, after: int, plain: bool, every: int | None, format_: str,
         view = choose_view(
             run,
             found.spec,
-            server=client.server,
             replayed=found.last_sequence,
             format_=format_,
             plain=plain,
             every=every,
             again=command_for("watch", job),
+            resume=command_for("resume", job),
         )
-        follow(run, view)
+        follow(run, view, needs_watcher=found.cancel_on_disconnect)

@@ -87,6 +87,8 @@ def test_every_option_is_sent() -> None:
         predict_rows=[1.0, 2.0],
         feature_names=["a", "b"],
         target_names=["c"],
+        max_memory_bytes=np.int64(2**30),
+        max_seconds=60,
     )
     unset = [
         field.name
@@ -97,6 +99,7 @@ def test_every_option_is_sent() -> None:
     assert (spec.epochs, spec.learning_rate, spec.shuffle) == (7, 0.5, False)
     assert spec.gradient_reduction == spec_pb2.GRADIENT_REDUCTION_SUM
     assert spec.dtype == spec_pb2.DTYPE_FLOAT32
+    assert (spec.max_memory_bytes, spec.max_seconds) == (2**30, 60.0)
     assert list(spec.inline_data.feature_names) == ["a", "b"]
 
 
@@ -111,6 +114,8 @@ def test_none_counts_as_not_given() -> None:
         ("epochs", "ten", "spec.epochs"),
         ("epochs", 2.5, "spec.epochs"),
         ("epochs", 2**70, "spec.epochs"),
+        ("max_memory_bytes", 2**70, "spec.max_memory_bytes"),
+        ("max_seconds", "long", "spec.max_seconds"),
         ("learning_rate", "fast", "spec.learning_rate"),
         ("gradient_reduction", "median", "spec.gradient_reduction"),
         ("dtype", "float16", "spec.dtype"),

@@ -1,5 +1,7 @@
 """Parts of the command line: charts, fields, exit codes, numbers for people."""
 
+from datetime import UTC, datetime
+
 import grpc
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from gradstream.errors import (
     ResourceExhaustedError,
     Violation,
 )
+from gradstream.events import Completed, Receipt
 
 
 def test_a_falling_line_falls() -> None:
@@ -66,6 +69,9 @@ def test_labels() -> None:
         ("spec.initial_parameters[1].value", "--init"),
         ("spec.predict_rows", "--predict"),
         ("request_id", "--request-id"),
+        ("spec.max_memory_bytes", "--max-memory"),
+        ("spec.max_seconds", "--max-seconds"),
+        ("priority", "--priority"),
         ("job", "JOB"),
     ],
 )
@@ -86,6 +92,12 @@ def test_a_job_without_a_result_has_exit_code_1() -> None:
     assert exit_code(JobCancelledError("j")) == 1
 
 
+def reached(epochs: int) -> Completed:
+    receipt = Receipt("d", "p", "cpu", 1, {})
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    return Completed("j", 9, 1, now, epochs, 0.5, None, {"weight": np.ones((1, 1))}, None, receipt, 1.0)
+
+
 def test_explanations() -> None:
     one = Violation("spec.epochs", "is 0; it has to be at least 1")
     other = Violation("spec.device", "'tpu' is no device")
@@ -98,6 +110,11 @@ def test_explanations() -> None:
         "Error: this cannot be trained:",
         "  --epochs is 0; it has to be at least 1",
         "  --device: 'tpu' is no device",
+    ]
+    ended = JobCancelledError("j", "", reached(7))
+    assert explanation(ended).splitlines() == [
+        "Error: job j was cancelled",
+        "What it had reached after 7 epochs is kept: `gradstream show j`",
     ]
     full = explanation(ResourceExhaustedError("the queue is full", retry_after=2.0))
     assert full == "Error: the queue is full\nTry again in 2 s."

@@ -1,13 +1,14 @@
 """Messages as values: what a program computes with."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gradstream.convert import event_of, job_of, spec_of, state_number, state_of
-from gradstream.events import EpochUpdates, StateChange
+from gradstream.events import Checkpoint, EpochUpdates, Heartbeat, JobWarning, StateChange
 from gradstream.job import JobState
 from gradstream.v1 import event_pb2, job_pb2, spec_pb2
 
@@ -77,11 +78,52 @@ def test_a_state_change() -> None:
     event = event_of(event_pb2.TrainingEvent(job="j", sequence=1, time=TIME, state_change=change))
     assert isinstance(event, StateChange)
     assert (event.state, event.jobs_ahead, event.fault) == (JobState.QUEUED, 2, None)
+    assert event.result_so_far is None
+
+
+def test_what_was_reached() -> None:
+    reached = event_pb2.Completed(epochs=7, receipt=event_pb2.Receipt(parameter_digest="p"))
+    change = event_pb2.StateChange(state=event_pb2.JOB_STATE_CANCELLED, result_so_far=reached)
+    event = event_of(event_pb2.TrainingEvent(job="j", sequence=9, time=TIME, state_change=change))
+    assert isinstance(event, StateChange)
+    assert event.result_so_far is not None
+    assert (event.result_so_far.epochs, event.result_so_far.receipt.parameter_digest) == (7, "p")
+
+
+def test_what_happens_beside_epochs() -> None:
+    head: Any = {"job": "j", "sequence": 5, "attempt": 2, "time": TIME}
+    checkpoint = event_of(event_pb2.TrainingEvent(**head, checkpoint=event_pb2.Checkpoint(epoch=7)))
+    assert isinstance(checkpoint, Checkpoint)
+    assert (checkpoint.epoch, checkpoint.sequence, checkpoint.attempt) == (7, 5, 2)
+    message = event_pb2.Warning(reason="ENVIRONMENT_CHANGED", message="other versions")
+    warning = event_of(event_pb2.TrainingEvent(**head, warning=message))
+    assert isinstance(warning, JobWarning)
+    assert (warning.reason, warning.message) == ("ENVIRONMENT_CHANGED", "other versions")
+    beat = event_pb2.Heartbeat(state=event_pb2.JOB_STATE_PAUSED)
+    heartbeat = event_of(event_pb2.TrainingEvent(**head, heartbeat=beat))
+    assert isinstance(heartbeat, Heartbeat)
+    assert (heartbeat.state, heartbeat.jobs_ahead) == (JobState.PAUSED, 0)
+
+
+def test_every_kind_of_event_is_known() -> None:
+    for kind in event_pb2.TrainingEvent.DESCRIPTOR.oneofs_by_name["event"].fields:
+        message = event_pb2.TrainingEvent(job="j", sequence=1)
+        getattr(message, kind.name).SetInParent()
+        assert event_of(message) is not None, kind.name
 
 
 def test_what_is_not_set_on_a_job_is_none() -> None:
     job = job_of(job_pb2.Job(id="j", state=event_pb2.JOB_STATE_QUEUED))
     assert (job.start_time, job.end_time, job.last_loss, job.jobs_ahead, job.fault) == (None,) * 5
+
+
+def test_how_a_job_survives() -> None:
+    message = job_pb2.Job(id="j", state=event_pb2.JOB_STATE_PAUSED)
+    message.priority, message.cancel_on_disconnect = -3, True
+    message.restarts, message.checkpoint_epoch = 2, 40
+    job = job_of(message)
+    assert (job.state, job.priority, job.cancel_on_disconnect) == (JobState.PAUSED, -3, True)
+    assert (job.restarts, job.checkpoint_epoch) == (2, 40)
 
 
 def test_a_spec_says_whether_it_has_data() -> None:

@@ -1,16 +1,19 @@
 """The names that programs import: one that is renamed or missing breaks them."""
 
+import inspect
+
 import gradstream
 
 
 def test_exported_names() -> None:
     assert set(gradstream.__all__) == {
-        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncRun", "CallCancelledError",
-        "Client", "Completed", "DeadlineExceededError", "Device", "EpochUpdate", "EpochUpdates",
-        "Event", "FailedPreconditionError", "Fault", "GradstreamError", "Health",
-        "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError", "JobFailedError",
-        "JobState", "Limits", "NotFoundError", "OutOfRangeError", "Receipt",
-        "ResourceExhaustedError", "Run", "Scaling", "ServerFaultError", "ServerInfo",
+        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun",
+        "CallCancelledError", "Checkpoint", "Client", "Completed", "DeadlineExceededError", "Device",
+        "EpochUpdate", "EpochUpdates", "Event", "FailedPreconditionError", "Fault", "GradstreamError",
+        "Health", "Heartbeat", "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError",
+        "JobFailedError", "JobState", "JobWarning", "Limits", "NotFoundError", "OutOfRangeError",
+        "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError", "Run", "Scaling",
+        "ServerFaultError", "ServerInfo",
         "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "TrainerInfo",
         "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__",
     }  # fmt: skip
@@ -35,6 +38,18 @@ def test_both_clients_offer_the_same() -> None:
 
     assert public(gradstream.Client) == public(gradstream.AsyncClient)
     assert public(gradstream.Run) == public(gradstream.AsyncRun)
+    assert public(gradstream.Replay) == public(gradstream.AsyncReplay)
+
+
+def test_both_clients_take_the_same() -> None:
+    def parameters(kind: type, name: str) -> list[tuple[str, object]]:
+        found = inspect.signature(getattr(kind, name)).parameters.values()
+        return [(each.name, each.default) for each in found]
+
+    for here, there in ((gradstream.Client, gradstream.AsyncClient), (gradstream.Run, gradstream.AsyncRun)):
+        for name in ("__init__", *dir(here)):
+            if inspect.isfunction(getattr(here, name)) and (name == "__init__" or name[0] != "_"):
+                assert parameters(here, name) == parameters(there, name), name
 
 
 def test_help_for_training_names_every_option() -> None:

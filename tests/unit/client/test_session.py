@@ -2,29 +2,29 @@
 
 import pytest
 
-from gradstream.errors import GradstreamError, ServerUnreachableError, UnavailableError
-from gradstream.methods import CREATE_JOB, GET_JOB, Method, Request, Response
+from gradstream.errors import GradstreamError, NotFoundError, ServerUnreachableError, UnavailableError
+from gradstream.methods import CREATE_JOB, DELETE_JOB, GET_JOB, Method, Request, Response
 from gradstream.session import Session
 from gradstream.transport import Stream, finish
-from gradstream.v1.training_service_pb2 import CreateJobRequest, GetJobRequest
+from gradstream.v1.training_service_pb2 import CreateJobRequest, DeleteJobRequest, GetJobRequest
 
 DRAINING = UnavailableError("the server is stopping", code="UNAVAILABLE", reason="DRAINING")
 
 
 class Failing:
-    """A transport whose every call fails."""
+    """A transport whose every call fails: each with the next error, then all with the last."""
 
-    def __init__(self, error: GradstreamError) -> None:
-        self.error, self.calls, self.now = error, 0, 0.0
+    def __init__(self, *errors: GradstreamError) -> None:
+        self.errors, self.calls, self.now = errors, 0, 0.0
 
     async def call(
         self, _method: Method[Request, Response], _request: Request, _timeout_s: float
     ) -> Response:
         self.calls += 1
-        raise self.error
+        raise self.errors[min(self.calls, len(self.errors)) - 1]
 
     def open(self, _method: Method[Request, Response], _request: Request) -> Stream[Response]:
-        raise self.error
+        raise self.errors[0]
 
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -59,3 +59,25 @@ def test_a_server_of_another_kind(message: str) -> None:
     with pytest.raises(ServerUnreachableError, match="what answers at here:1 is not a gradstream server"):
         finish(Session(transport, "here:1", 1.0, 1.0).call(GET_JOB, GetJobRequest()))
     assert transport.calls == 1
+
+
+GONE = NotFoundError("there is no job 'j'", code="NOT_FOUND", reason="JOB_NOT_FOUND")
+
+
+def test_a_deletion_whose_answer_was_lost_has_succeeded() -> None:
+    """It would be told as an error that what was to be deleted is gone."""
+    transport = Failing(UnavailableError("Socket closed", code="UNAVAILABLE"), GONE)
+    finish(Session(transport, "here:1", 1.0, 1.0).call(DELETE_JOB, DeleteJobRequest(job="j")))
+    assert transport.calls == 2
+
+
+@pytest.mark.parametrize(
+    "before",
+    [[], [DRAINING], [UnavailableError("Failed to connect to remote host", code="UNAVAILABLE")]],
+    ids=["at once", "refused before", "nobody there before"],
+)
+def test_a_deletion_of_what_is_not_there_fails(before: list[GradstreamError]) -> None:
+    session = Session(Failing(*before, GONE), "here:1", 1.0, 1.0)
+    session.reached()
+    with pytest.raises(NotFoundError):
+        finish(session.call(DELETE_JOB, DeleteJobRequest(job="j")))
