@@ -3,7 +3,9 @@
 from bisect import insort
 from itertools import count
 
+from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
+from gradstream_server.jobs.job import JobState
 
 
 class JobQueue:
@@ -35,3 +37,9 @@ class JobQueue:
     def ahead_of_new(self, priority: int) -> int:
         """How many tasks would be ahead of a new one."""
         return sum(-negative >= priority for negative, _, _ in self._waiting)
+
+
+def queued(ahead: int, reason: str = "") -> StateChange:
+    """What is said to a job that waits."""
+    waits = f"waits for {ahead} {'job' if ahead == 1 else 'jobs'} ahead" if ahead else ""
+    return StateChange(JobState.QUEUED, "; ".join(filter(None, (reason, waits))), jobs_ahead=ahead)

@@ -30,9 +30,10 @@ from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.presence import Presence
+from gradstream_server.jobs.queue import queued
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.retention import delete_outdated
-from gradstream_server.jobs.runner import JobRunner, Place, queued
+from gradstream_server.jobs.runner import JobRunner, Place
 from gradstream_server.jobs.spec import InlineData, KnownData, Spec, SpecRequest
 from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, StorageFull
 from gradstream_server.trainers.registry import TRAINERS

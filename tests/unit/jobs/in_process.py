@@ -4,12 +4,15 @@ import asyncio
 import threading
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Collection, Sequence
+from datetime import datetime
 
 import numpy as np
 
+from gradstream_server.jobs.checkpoint import Checkpoint
 from gradstream_server.jobs.codec import EventRecord
-from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Receipt, Started, StateChange
-from gradstream_server.jobs.executor import Device, Task
+from gradstream_server.jobs.errors import Fault
+from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Event, Receipt, Started
+from gradstream_server.jobs.executor import Device, Interrupted, Task
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.store import JobStore, Write
 
@@ -17,42 +20,55 @@ _PATIENCE_S = 20
 
 
 class InProcessExecutor:
-    """Tells of epochs, one an event. Each task waits after its first event until the test lets it go."""
+    """Tells of epochs, one an event. Each attempt waits after its first event until the test lets it go."""
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
         self.begun: list[str] = []
-        """Jobs that have begun, in order."""
+        """Jobs whose attempts have begun, in order."""
+        self.tasks: list[Task] = []
+        """The same attempts."""
         self.most_at_once = 0
+        self.dies: deque[Fault] = deque()
+        """What the workers of the next attempts die of, one each, once they are let go."""
         self._running = 0
         self._began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self.stopped: list[str] = []
+        self.stopped: set[str] = set()
 
     async def devices(self) -> Sequence[Device]:
         return [Device("cpu", "this process")]
 
-    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event], None]:
+    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
         self.begun.append(task.job)
+        self.tasks.append(task)
         self._began[task.job].set()
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)
         try:
-            yield [Started(rows=4, features=1, targets=1, parameters={})]
+            if not task.has_started:
+                yield [Started(rows=4, features=1, targets=1, parameters={})]
             await self._may_go_on[task.job].wait()
-            for epoch in range(1, task.spec.epochs):
+            if self.dies:
+                yield Interrupted(died=self.dies.popleft())
+                return
+            for epoch in range(task.reported_epochs + 1, task.spec.epochs):
                 yield [_epochs(epoch)]
                 if task.job in self.stopped:
-                    yield [StateChange("CANCELLED")]
+                    yield [Checkpointed(epoch, f"{task.attempt}-{epoch}")]
+                    yield Interrupted(result_so_far=completed(epoch))
                     return
-            yield [_epochs(task.spec.epochs), _completed(task.spec.epochs)]
+            yield [_epochs(task.spec.epochs), completed(task.spec.epochs)]
         finally:
             self._running -= 1
+            if task.job in self.stopped:
+                self.stopped.remove(task.job)
+                self._may_go_on[task.job].clear()
             self._ended[task.job].set()
 
     def stop(self, job: str) -> None:
-        self.stopped.append(job)
+        self.stopped.add(job)
         self._may_go_on[job].set()
 
     def let_go(self, *jobs: str) -> None:
@@ -73,8 +89,14 @@ def _epochs(epoch: int) -> EpochUpdates:
     return EpochUpdates(np.array([epoch]), np.array([1 / epoch]), {})
 
 
-def _completed(epochs: int) -> Completed:
+def completed(epochs: int) -> Completed:
+    """What so many epochs lead to."""
     return Completed(epochs, 1 / epochs, {}, Receipt("", "", "cpu", 1, {}), training_s=0.0)
+
+
+def checkpoint(epoch: int) -> Checkpoint:
+    """A checkpoint after so many epochs."""
+    return Checkpoint(0, {}, completed(epoch))
 
 
 class _Gate:
@@ -143,6 +165,9 @@ class HeldStore:
         if self.failures:
             raise self.failures.popleft()
 
+    def delete(self, job: str) -> None:
+        self.store.delete(job)
+
     def get(self, job: str) -> Job | None:
         return self.store.get(job)
 
@@ -159,3 +184,9 @@ class HeldStore:
 
     def unfinished(self) -> list[Job]:
         return self.store.unfinished()
+
+    def ended_before(self, time: datetime, limit: int) -> list[Job]:
+        return self.store.ended_before(time, limit)
+
+    def uses_data(self, digest: str) -> bool:
+        return self.store.uses_data(digest)

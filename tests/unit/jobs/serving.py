@@ -1,8 +1,10 @@
 """A job service wired from a real log, runner and codec, with an executor in the test's own process."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tests.unit.jobs.in_process import HeldStore, InProcessExecutor
@@ -15,17 +17,23 @@ from gradstream_server.jobs.runner import JobRunner
 from gradstream_server.jobs.service import JobService
 from gradstream_server.jobs.spec import InlineData, SpecRequest
 from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.stores.checkpoints import FileCheckpoints
 
 
 @dataclass
-class DataDigests:
-    """A data store that remembers what it was given."""
+class DataInMemory:
+    """A data store that forgets when the test is over."""
 
-    kept: set[str] = field(default_factory=set)
+    kept: dict[str, InlineData] = field(default_factory=dict)
 
     def put(self, digest: str, data: InlineData) -> None:
-        assert len(data.features)
-        self.kept.add(digest)
+        self.kept[digest] = InlineData(data.features, data.targets)
+
+    def get(self, digest: str) -> InlineData | None:
+        return self.kept.get(digest)
+
+    def remove(self, digest: str) -> None:
+        self.kept.pop(digest, None)
 
 
 @dataclass
@@ -35,11 +43,14 @@ class Serving:
     service: JobService
     executor: InProcessExecutor
     store: HeldStore
-    data: DataDigests
+    data: DataInMemory
+    checkpoints: FileCheckpoints
+    log: EventLog
 
     async def create(self, request_id: str = "", **fields: Any) -> Job:
         """Start a job: the manual reference experiment, unless fields say otherwise."""
-        return await self.service.create(SpecRequest("manual", device="cpu", **fields), request_id)
+        asked = {name: fields.pop(name) for name in ("priority", "cancel_on_disconnect") if name in fields}
+        return await self.service.create(SpecRequest("manual", device="cpu", **fields), request_id, **asked)
 
     async def running(self, **fields: Any) -> Job:
         """Start a job, and wait until it has told that it runs."""
@@ -56,10 +67,17 @@ class Serving:
             for record in records:
                 event = event_pb2.TrainingEvent.FromString(record.body)
                 state = event_pb2.JobState.Name(event.state_change.state).removeprefix("JOB_STATE_")
-                name = {"state_change": state, "completed": "SUCCEEDED"}.get(event.WhichOneof("event"), "...")
+                what = {"state_change": state, "completed": "SUCCEEDED", "warning": event.warning.reason}
+                name = what.get(str(event.WhichOneof("event")), "...")
                 if [name] != told[-1:]:
                     told.append(name)
         return told
+
+    async def last_event(self, job: str) -> event_pb2.TrainingEvent:
+        """The last event of a job's log as it stands."""
+        last = (await self.service.get(job)).last_sequence
+        (record,) = self.store.events(job, last - 1, 1)
+        return event_pb2.TrainingEvent.FromString(record.body)
 
     async def end(self, *jobs: Job) -> list[str]:
         """Let jobs go on, and return the states they end in."""
@@ -68,15 +86,36 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(store: HeldStore, slots: int = 1, max_queued: int = 100) -> AsyncIterator[Serving]:
-    """A service that serves until the block ends, and is then drained at once."""
-    executor, codec, data = InProcessExecutor(slots), ProtoCodec(), DataDigests()
-    log = EventLog(store, codec)
-    runner = JobRunner(log, executor, max_queued)
-    service = JobService(store, data, log, runner, executor, codec, Limits(max_queued_jobs=max_queued))
-    try:
-        yield Serving(service, executor, store, data)
-    finally:
-        store.release()
-        await service.drain(0)
-        await log.close()
+async def serving(
+    store: HeldStore,
+    slots: int = 1,
+    max_queued: int = 100,
+    max_restarts: int = 3,
+    disconnect_grace_s: float = 60,
+    keep_ended_s: float = 0,
+    checkpoints: Path | None = None,
+    data: DataInMemory | None = None,
+) -> AsyncIterator[Serving]:
+    """A service that serves until the block ends, and is then drained."""
+    with tempfile.TemporaryDirectory() as folder:
+        executor, codec, data = InProcessExecutor(slots), ProtoCodec(), data or DataInMemory()
+        files = FileCheckpoints(checkpoints or Path(folder))
+        log = EventLog(store, codec)
+        runner = JobRunner(log, executor, files, max_queued, max_restarts)
+        service = JobService(
+            store,
+            data,
+            log,
+            runner,
+            executor,
+            codec,
+            Limits(max_queued_jobs=max_queued),
+            disconnect_grace_s=disconnect_grace_s,
+            keep_ended_s=keep_ended_s,
+        )
+        try:
+            yield Serving(service, executor, store, data, files, log)
+        finally:
+            store.release()
+            await service.drain()
+            await log.close()

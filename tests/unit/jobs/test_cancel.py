@@ -28,6 +28,7 @@ async def test_a_job_that_runs_is_asked_to_stop(store: HeldStore) -> None:
         assert (await its.service.cancel(job.id)).state is JobState.CANCELLING
         assert await its.story(job.id) == ["QUEUED", "RUNNING", "...", "CANCELLING", "...", "CANCELLED"]
         assert (await its.service.get(job.id)).epochs_done == 1
+        assert (await its.last_event(job.id)).state_change.result_so_far.epochs == 1
 
 
 async def test_asked_again_it_changes_nothing(store: HeldStore) -> None:

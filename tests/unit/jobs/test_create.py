@@ -1,20 +1,16 @@
 """Creating: a request makes one job however often it comes, and a job that is accepted is never lost."""
 
 import asyncio
-import sqlite3
 import uuid
-from contextlib import closing
-from pathlib import Path
 
 import pytest
 from tests.domain import table
 from tests.unit.jobs.in_process import HeldStore
 from tests.unit.jobs.serving import serving
 
-from gradstream_server.jobs.errors import FaultReason, InvalidRequest, QueueFull, RequestIdReused
+from gradstream_server.jobs.errors import InvalidRequest, QueueFull, RequestIdReused
 from gradstream_server.jobs.job import JobState
 from gradstream_server.jobs.spec import SpecRequest
-from gradstream_server.stores.sql import SqlJobStore
 
 
 def new_id() -> str:
@@ -70,7 +66,7 @@ async def test_an_id_used_again_for_another_spec_is_refused(store: HeldStore) ->
             await its.create(request_id, data=table(), seed=1)
         with pytest.raises(RequestIdReused):
             await its.create(request_id, data=table(rows=7))
-        assert its.data.kept == kept
+        assert set(its.data.kept) == kept
         assert len(store.page([], None, 100)[0]) == 1
 
 
@@ -108,30 +104,5 @@ async def test_checking_a_spec_keeps_nothing(store: HeldStore) -> None:
         assert (spec.data.rows, spec.device) == (50, "cpu")
         assert estimate.memory_bytes > 50 * 3 * 8
         assert estimate.duration_s > 0
-        assert its.data.kept == kept
+        assert set(its.data.kept) == kept
         assert [found.id for found in store.page([], None, 100)[0]] == [job.id]
-
-
-async def test_the_next_server_goes_on_with_what_waits_and_fails_what_ran(
-    store: HeldStore, tmp_path: Path
-) -> None:
-    """After a crash, jobs that were accepted would never run, and others be RUNNING for ever."""
-    async with serving(store) as its:
-        running, first, second = await its.running(), await its.create(), await its.create()
-        with (
-            closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as dying,
-            closing(sqlite3.connect(tmp_path / "crashed.sqlite")) as crashed,
-        ):
-            dying.backup(crashed)
-
-    left = SqlJobStore.open_sqlite(tmp_path / "crashed.sqlite")
-    assert [job.state for job in left.unfinished()] == ["RUNNING", "QUEUED", "QUEUED"]
-    async with serving(HeldStore(left)) as its:
-        await its.service.recover()
-        lost = await its.service.get(running.id)
-        assert lost.fault
-        assert lost.fault.reason is FaultReason.SERVER_STOPPED
-        assert await its.end(first, second) == ["SUCCEEDED", "SUCCEEDED"]
-        assert its.executor.begun == [first.id, second.id]
-        assert (await its.service.get(running.id)) == lost
-    left.close()

@@ -159,7 +159,7 @@ async def test_what_a_job_does_not_allow_is_not_appended(store: HeldStore) -> No
     async with log_of(store) as log:
         job = await running_job(log)
         with pytest.raises(IllegalTransition):
-            log.append(job.id, epoch(1), StateChange("QUEUED"))
+            log.append(job.id, epoch(1), StateChange("CANCELLED"))
         await log.append(job.id, epoch(1), FAILED)
         assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
 

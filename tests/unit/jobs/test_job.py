@@ -9,7 +9,15 @@ import pytest
 from tests.domain import new_job
 
 from gradstream_server.jobs.errors import Fault, FaultReason
-from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Receipt, Started, StateChange
+from gradstream_server.jobs.events import (
+    Checkpointed,
+    Completed,
+    EpochUpdates,
+    Event,
+    Receipt,
+    Started,
+    StateChange,
+)
 from gradstream_server.jobs.job import ENDED, IllegalTransition, Job, JobState, advance
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,8 +28,14 @@ UPDATES = EpochUpdates(np.array([1, 2]), np.array([30.0, 20.0]), {})
 LEGAL = {
     (None, JobState.QUEUED),
     (JobState.QUEUED, JobState.RUNNING),
+    (JobState.QUEUED, JobState.PAUSED),
     (JobState.QUEUED, JobState.CANCELLED),
     (JobState.QUEUED, JobState.FAILED),
+    (JobState.RUNNING, JobState.RUNNING),
+    (JobState.RUNNING, JobState.QUEUED),
+    (JobState.RUNNING, JobState.PAUSED),
+    (JobState.PAUSED, JobState.QUEUED),
+    (JobState.PAUSED, JobState.CANCELLED),
     (JobState.RUNNING, JobState.CANCELLING),
     (JobState.RUNNING, JobState.SUCCEEDED),
     (JobState.RUNNING, JobState.FAILED),
@@ -82,6 +96,40 @@ def test_running_again_is_another_attempt_from_the_first_start() -> None:
     later = NOW + timedelta(hours=1)
     again = advance(replace(job, state=JobState.QUEUED), StateChange(JobState.RUNNING), later)
     assert (again.attempt, again.start_time) == (2, NOW)
+
+
+def test_an_attempt_after_the_death_of_a_worker_is_counted() -> None:
+    """A job that kills its worker every time would be started for ever."""
+    job = advance(in_state(JobState.RUNNING), StateChange(JobState.RUNNING), NOW)
+    assert (job.attempt, job.restarts) == (2, 1)
+    job = advance(replace(job, state=JobState.QUEUED), StateChange(JobState.RUNNING), NOW)
+    assert (job.attempt, job.restarts) == (3, 1)
+
+
+def test_the_time_that_attempts_have_run_adds_up() -> None:
+    """A job would get its whole time again with every attempt, or pay for the time it was paused."""
+    job = new_job()
+    for seconds, event in [
+        (0, StateChange(JobState.QUEUED)),
+        (10, StateChange(JobState.RUNNING)),
+        (12, UPDATES),
+        (50, StateChange(JobState.RUNNING)),  # Its worker died after the epochs, and nobody knows when.
+        (55, UPDATES),
+        (55, StateChange(JobState.PAUSED)),
+        (90, StateChange(JobState.QUEUED)),
+        (95, StateChange(JobState.RUNNING)),
+    ]:
+        job = advance(job, event, NOW + timedelta(seconds=seconds))
+    assert job.earlier_attempts_s == 2 + 5
+
+
+def test_the_newest_checkpoints_are_kept() -> None:
+    """A job would begin again from an old checkpoint, or have none left when the newest is damaged."""
+    job = in_state(JobState.RUNNING)
+    for epoch in (5, 9, 14):
+        job = advance(job, Checkpointed(epoch, f"1-{epoch}"), NOW)
+    assert [kept.epoch for kept in job.checkpoints] == [14, 9]
+    assert advance(job, StateChange(JobState.PAUSED), NOW).checkpoints == job.checkpoints
 
 
 def test_the_end_says_when_and_why() -> None:

@@ -7,7 +7,7 @@ from tests.unit.jobs.in_process import HeldStore
 from tests.unit.jobs.serving import serving
 
 from gradstream.v1 import event_pb2
-from gradstream_server.jobs.errors import Draining, FaultReason, QueueFull
+from gradstream_server.jobs.errors import Draining, InvalidRequest, QueueFull
 from gradstream_server.jobs.job import JobState
 
 
@@ -19,6 +19,28 @@ async def test_first_come_first_served(store: HeldStore) -> None:
         assert await its.end(*jobs) == ["SUCCEEDED"] * 6
         assert its.executor.begun == [job.id for job in jobs]
         assert its.executor.most_at_once == 1
+
+
+async def test_the_important_come_first(store: HeldStore) -> None:
+    """An urgent job would wait behind a thousand that have time."""
+    async with serving(store) as its:
+        first = await its.create()
+        low, normal, high = [await its.create(priority=priority) for priority in (-5, 0, 7)]
+        also_high = await its.create(priority=7)
+        ahead = [its.service.jobs_ahead(job) for job in (high, also_high, normal, low)]
+        assert ahead == [0, 1, 2, 3]
+        await its.end(first, low, normal, high, also_high)
+        assert its.executor.begun == [job.id for job in (first, high, also_high, normal, low)]
+        told = event_pb2.TrainingEvent.FromString(store.events(also_high.id, 0, 1)[0].body).state_change
+        assert (told.jobs_ahead, told.reason) == (1, "waits for 1 job ahead")
+
+
+@pytest.mark.parametrize("priority", [-101, 101, 2**31 - 1])
+async def test_a_priority_out_of_range_is_refused(store: HeldStore, priority: int) -> None:
+    """Users would outbid each other without end."""
+    async with serving(store) as its:
+        with pytest.raises(InvalidRequest, match=f"priority: is {priority}; it has to be from -100 to 100"):
+            await its.create(priority=priority)
 
 
 async def test_as_many_run_at_once_as_there_are_slots(store: HeldStore) -> None:
@@ -93,16 +115,16 @@ async def test_jobs_that_come_at_once_are_told_how_many_are_ahead(store: HeldSto
         assert [change.jobs_ahead for change in told] == [0, 0, 0, 1, 2]
 
 
-async def test_draining_lets_running_jobs_end_and_keeps_those_that_wait(store: HeldStore) -> None:
-    """An operator who restarts a server would lose work."""
+async def test_draining_puts_aside_what_runs_and_keeps_what_waits(store: HeldStore) -> None:
+    """An operator who restarts a server would lose work, or wait for a job of days."""
     async with serving(store) as its:
         running, waiting = await its.running(), await its.create()
-        draining = asyncio.create_task(its.service.drain(60))
-        await asyncio.sleep(0)  # Let it begin: it has no more to wait for than the job.
+        await its.service.drain()
         with pytest.raises(Draining):
             await its.create()
-        assert await its.end(running) == ["SUCCEEDED"]
-        await draining
+        job = await its.service.get(running.id)
+        assert (job.state, job.epochs_done) == (JobState.QUEUED, 1)
+        assert [kept.epoch for kept in job.checkpoints] == [1]
         assert (await its.service.get(waiting.id)).state is JobState.QUEUED
         assert its.executor.begun == [running.id]
 
@@ -113,24 +135,12 @@ async def test_draining_waits_for_a_job_that_is_being_accepted(store: HeldStore)
         store.hold("create")
         creating = asyncio.create_task(its.create())
         await store.waits("create")
-        draining = asyncio.create_task(its.service.drain(60))
+        draining = asyncio.create_task(its.service.drain())
         await asyncio.sleep(0)  # Let it begin.
         store.release()
         job = await creating
-        its.executor.let_go(job.id)
         await draining
-        assert (await its.service.get(job.id)).state is JobState.SUCCEEDED
-
-
-async def test_draining_fails_what_does_not_end_in_time(store: HeldStore) -> None:
-    """A server would never stop, or leave a job RUNNING that nobody runs."""
-    async with serving(store) as its:
-        running = await its.running()
-        await its.service.drain(0)
-        job = await its.service.get(running.id)
-        assert job.state is JobState.FAILED
-        assert job.fault
-        assert job.fault.reason is FaultReason.SERVER_STOPPED
+        assert (await its.service.get(job.id)).state is JobState.QUEUED
 
 
 async def test_draining_while_the_end_of_a_job_is_on_its_way_to_the_store(store: HeldStore) -> None:
@@ -140,7 +150,7 @@ async def test_draining_while_the_end_of_a_job_is_on_its_way_to_the_store(store:
         store.hold()
         its.executor.let_go(running.id)
         await its.executor.has_ended(running.id)
-        draining = asyncio.create_task(its.service.drain(0))
+        draining = asyncio.create_task(its.service.drain())
         await asyncio.sleep(0)
         store.release()
         await draining

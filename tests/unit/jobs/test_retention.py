@@ -1,0 +1,90 @@
+"""What is kept, and for how long."""
+
+import pytest
+from tests.domain import table
+from tests.unit.jobs.in_process import HeldStore
+from tests.unit.jobs.serving import serving
+
+from gradstream_server.jobs.errors import InvalidSpec, JobNotEnded, JobNotFound, NoRoom
+from gradstream_server.jobs.spec import KnownData
+from gradstream_server.jobs.store import StorageFull
+
+
+async def test_a_job_that_has_ended_is_deleted_with_its_data(store: HeldStore) -> None:
+    """A user could not get rid of what is nobody's business any more."""
+    async with serving(store, slots=2) as its:
+        job, same = await its.create(data=table()), await its.create(data=table(), seed=1)
+        await its.end(job, same)
+        await its.service.delete(job.id)
+        assert len(its.data.kept) == 1  # The other job has the same.
+        with pytest.raises(JobNotFound):
+            await its.service.get(job.id)
+        with pytest.raises(JobNotFound):
+            await its.service.delete(job.id)
+        await its.service.delete(same.id)
+        assert not its.data.kept
+
+
+async def test_a_job_that_lives_is_not_deleted(store: HeldStore) -> None:
+    """A user would delete what others wait for."""
+    async with serving(store) as its:
+        job, waiting = await its.running(), await its.create()
+        for one, state in ((job, "RUNNING"), (waiting, "QUEUED")):
+            with pytest.raises(JobNotEnded, match=f"job {one.id} is {state}; .* cancel it first"):
+                await its.service.delete(one.id)
+        await its.service.pause(waiting.id)
+        with pytest.raises(JobNotEnded, match="PAUSED"):
+            await its.service.delete(waiting.id)
+        assert await its.end(job) == ["SUCCEEDED"]
+
+
+async def test_a_watcher_of_a_job_that_is_deleted_is_told(store: HeldStore) -> None:
+    """A user would take a part of a curve for the whole."""
+    async with serving(store) as its:
+        job = await its.create(epochs=3000)
+        await its.end(job)
+        watching = its.service.watch(job.id, 0)
+        await anext(watching)
+        await its.service.delete(job.id)
+        with pytest.raises(JobNotFound):
+            async for _ in watching:
+                pass
+
+
+async def test_jobs_are_deleted_when_their_time_is_over(store: HeldStore) -> None:
+    """A server that runs for years would fill its disk."""
+    async with serving(store, keep_ended_s=1e-3) as its:
+        job = await its.running()
+        await its.service.recover()
+        await its.end(job)
+
+        async def watch_for_ever() -> None:
+            while True:
+                await its.story(job.id)
+
+        with pytest.raises(JobNotFound):
+            await watch_for_ever()
+
+
+async def test_a_resolved_spec_trains_again_without_its_numbers(store: HeldStore) -> None:
+    """A user who wants to check a result would need the data again."""
+    async with serving(store, slots=2) as its:
+        data = table()
+        job = await its.create(data=data)
+        again = await its.create(known_data=KnownData(job.data_digest))
+        assert (again.spec, again.data_digest) == (job.spec, job.data_digest)
+        with pytest.raises(InvalidSpec, match="digest: is 'unknown', which this server does not have"):
+            await its.create(known_data=KnownData("unknown"))
+        with pytest.raises(InvalidSpec, match="that of the numbers is"):
+            await its.create(data=data, known_data=KnownData("another"))
+        assert await its.end(job, again) == ["SUCCEEDED"] * 2
+
+
+async def test_a_job_for_which_there_is_no_room_is_refused(store: HeldStore) -> None:
+    """A user would not learn that the disk of the server is full."""
+    async with serving(store) as its:
+        store.failures.append(StorageFull())
+        with pytest.raises(NoRoom, match="the server's disk is full"):
+            await its.create()
+        job = await its.create()
+        assert await its.end(job) == ["SUCCEEDED"]
