@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
@@ -64,10 +64,10 @@ class FileCheckpoints:
     def prepare(self, job: str) -> None:
         make_folder(self.folder / job)
 
-    def remove(self, job: str, keep: Collection[str] = ()) -> None:
-        if keep:
-            self._remove_older(self.folder / job, keep)
-            return
+    def discard(self, job: str, name: str) -> None:
+        (self.folder / job / name).unlink(missing_ok=True)
+
+    def remove(self, job: str) -> None:
         # Out of the way first: a worker that is still there could put another one into a folder that is being
         # emptied.
         removed = self.folder / f"{_REMOVED}{job}"
@@ -81,17 +81,6 @@ class FileCheckpoints:
             return []
         # Those whose removal was cut short are named too, so that it is done again.
         return sorted({path.name.removeprefix(_REMOVED) for path in self.folder.iterdir()})
-
-    def _remove_older(self, folder: Path, keep: Collection[str]) -> None:
-        try:
-            times = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-        except FileNotFoundError:
-            return  # All of it has been removed meanwhile, or the worker has just renamed one of them.
-        # What is newer than those to be kept stays: a worker has written it since, or is about to.
-        newest = max((time for path, time in times.items() if path.name in keep), default=0)
-        for path, time in times.items():
-            if time < newest and path.name not in keep:
-                path.unlink(missing_ok=True)
 
 
 def _encode(checkpoint: Checkpoint) -> bytes:
