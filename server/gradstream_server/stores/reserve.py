@@ -1,68 +1,78 @@
 """Room on the disk that is kept for the time when it is full.
 
 The file here holds nothing; it takes room that nobody else can take meanwhile. When the disk is full it is
-given up, so that what has to be kept even then finds room: which jobs ended because of it.
+given up: half of it at once, for the database to bring what it has in hand to its place, the rest piece by
+piece, so that what has to be kept even then finds room: which jobs ended because of it.
 """
 
 import errno
 import os
-import time
 from pathlib import Path
 
-_TRY_AGAIN_S = 1.0
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """What the system says when the disk, or the user's share of it, is full."""
+_PIECE = 64 << 10
+_ROOM_BESIDE = 1 << 20
 
 
 class Reserve:
-    """A file of a fixed size that is there while there is room for it."""
+    """A file that is as large as it should be while there is room for it."""
 
-    def __init__(self, path: Path, size: int = 1 << 20) -> None:
+    def __init__(self, path: Path, size: int = 4 << 20) -> None:
         self._path = path
         self._size = size
-        self._next_try = 0.0
-        # Of another size: the process was killed while it made it.
-        self.held = path.exists() and path.stat().st_size == size
+        # More than it should be: the process was killed while it made it.
+        self._left = min(path.stat().st_size, size) if path.exists() else 0
 
-    def due(self) -> bool:
-        """Whether it is time to try to hold it again: with every write would make each of them slow."""
-        if self.held or time.monotonic() < self._next_try:
+    @property
+    def whole(self) -> bool:
+        """Whether it is as large as it should be."""
+        return self._left == self._size
+
+    def release(self) -> bool:
+        """Give up a piece; says whether there was one left."""
+        if self._left == 0:
             return False
-        self._next_try = time.monotonic() + _TRY_AGAIN_S
+        self._left = max(0, self._left - _PIECE)
+        os.truncate(self._path, self._left)
         return True
 
-    def hold(self) -> bool:
-        """Make it, where there is room for it and as much again for others; says whether it is there."""
-        self.held = self.held or self._make(self._path)
-        return self.held
+    def release_half(self) -> None:
+        """Give up what is more than half of it."""
+        while self._left > self._size // 2:
+            self.release()
 
-    def fits_again(self) -> bool:
-        """Whether there is room for another one, and as much again for others."""
+    def restore(self) -> bool:
+        """Make it as large as it should be, if there is room for it and some more; says whether it is."""
+        if not self.whole and _grow(self._path, self._left, self._size + _ROOM_BESIDE):
+            os.truncate(self._path, self._size)
+            self._left = self._size
+        return self.whole
+
+    def is_disk_full(self) -> bool:
+        """Whether there is no room for anything of note."""
         probe = self._path.with_name(self._path.name + "-probe")
-        fits = self._make(probe)
-        probe.unlink(missing_ok=True)
-        return fits
-
-    def give_up(self) -> bool:
-        """Remove it; says whether there was one."""
-        was_held, self.held = self.held, False
-        self._path.unlink(missing_ok=True)
-        self._next_try = time.monotonic() + _TRY_AGAIN_S
-        return was_held
-
-    def _make(self, path: Path) -> bool:
         try:
-            with path.open("wb") as file:
-                # Written, not asked for: what the system tells of free room leaves out quotas, and what is
-                # kept for root. Random, since a file system that compresses would keep nothing for zeros.
-                for _ in range(2):
-                    file.write(os.urandom(self._size))
-                file.flush()
-                os.fsync(file)
-                file.truncate(self._size)
+            return not _grow(probe, 0, _ROOM_BESIDE)
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def _grow(path: Path, size: int, larger: int) -> bool:
+    """Make a file larger; says whether there was room, and leaves it as it was when there was not."""
+    with path.open("ab", buffering=0) as file:
+        file.truncate(size)
+        try:
+            # Written, not asked for: what the system tells of free room leaves out quotas, and what is kept
+            # for root. Random, since a file system that compresses would keep nothing for zeros.
+            noise = os.urandom(_PIECE)
+            written = size
+            while written < larger:
+                written += file.write(noise[: larger - written])
+            os.fsync(file)
         except OSError as error:
-            path.unlink(missing_ok=True)
+            file.truncate(size)
             if error.errno not in NO_ROOM:
                 raise
             return False
-        return True
+    return True

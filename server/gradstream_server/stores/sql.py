@@ -1,11 +1,11 @@
 """Jobs and their logs in a SQL database, by SQLAlchemy Core. SQLite in the data directory."""
 
-import sqlite3
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypeVar
 
 from sqlalchemy import (
     URL,
@@ -25,15 +25,14 @@ from sqlalchemy.exc import DatabaseError, IntegrityError
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.job import ENDED, Job, JobState
 from gradstream_server.jobs.store import RequestIdTaken, StorageFull, Write
-from gradstream_server.stores.reserve import NO_ROOM, Reserve
+from gradstream_server.stores import sqlite
+from gradstream_server.stores.reserve import Reserve
 from gradstream_server.stores.rows import CHANGING, from_row, to_changes, to_row
 from gradstream_server.stores.schema import EVENTS, HEAD, JOBS
+from gradstream_server.stores.sqlite import Durability as Durability
 
-Durability = Literal["power", "process"]
-"""What a commit survives: a power cut, or the death of the process alone. After a power cut "process" may
-miss the newest commits, never part of one."""
+_T = TypeVar("_T")
 
-_SYNCHRONOUS = {"power": "FULL", "process": "NORMAL"}
 _UPDATE_JOB = (
     update(JOBS)
     .where(JOBS.c.id == bindparam("job_id"))
@@ -42,9 +41,9 @@ _UPDATE_JOB = (
 _INSERT_JOB = insert(JOBS)
 _INSERT_EVENTS = insert(EVENTS)
 _PAGE_EVENTS = 256
-# Pages that are given back to the disk in one go: with all that moves for them they fit into the reserve.
-_VACUUM_PAGES = 32
-_VACUUM_ROUNDS = 32
+_DELETED_AT_ONCE = 64
+# Nothing tells when a full disk has room again; to try with every write would make each of them slow.
+_TRY_AGAIN_S = 1.0
 
 
 class StoreError(Exception):
@@ -63,6 +62,8 @@ class SqlJobStore:
         self._reserve = reserve
         # One thread writes, on one connection: to take one from the pool costs as much as a commit.
         self._writing = engine.connect()
+        self._full = not reserve.restore()
+        self._next_try = 0.0
 
     @classmethod
     def open_sqlite(cls, path: Path, durability: Durability = "power") -> "SqlJobStore":
@@ -72,25 +73,27 @@ class SqlJobStore:
             StoreError: it cannot be read or written, or a newer version has made it.
         """
         engine = create_engine(URL.create("sqlite", database=str(path)))
-        event.listen(engine, "connect", partial(_configure_sqlite, durability))
+        event.listen(engine, "connect", partial(sqlite.configure, durability))
         try:
             reserve = Reserve(path.with_name(path.name + "-reserve"))
-            try:
-                migrate(engine)
-            except DatabaseError:
-                # SQLite needs some room to open a database at all, and does not always say that this is why.
-                if not reserve.give_up():
-                    raise
-                migrate(engine)
-            reserve.hold()
-            return cls(engine, reserve)
-        except BaseException as error:
+            while True:
+                try:
+                    migrate(engine)
+                    return cls(engine, reserve)
+                except DatabaseError:
+                    # To open a database takes some room, and SQLite does not always say that this is missing.
+                    if not reserve.release():
+                        raise
+        except (DatabaseError, OSError) as error:
             engine.dispose()
-            if isinstance(error, DatabaseError | OSError):
-                cause = error.orig if isinstance(error, DatabaseError) else error.strerror
-                what = f"cannot use the database {path}: {cause}"
-                remedy = "make room" if _says_full(error) else "restore it"
-                raise StoreError(f"{what}; {remedy}, or name another directory with --data-dir") from error
+            cause = error.strerror if isinstance(error, OSError) else error.orig
+            remedy = "make room" if sqlite.says_full(error) else "restore it"
+            raise StoreError(
+                f"cannot use the database {path}: {cause}; "
+                f"{remedy}, or name another directory with --data-dir"
+            ) from error
+        except BaseException:
+            engine.dispose()
             raise
 
     def close(self) -> None:
@@ -133,7 +136,18 @@ class SqlJobStore:
             self._writing.execute(delete(EVENTS).where(EVENTS.c.job == job))
             self._writing.execute(delete(JOBS).where(JOBS.c.id == job))
 
-        self._commit(delete_all, at_any_rate=True)
+        def delete_some() -> bool:
+            newest = select(EVENTS.c.sequence).where(EVENTS.c.job == job).order_by(EVENTS.c.sequence.desc())
+            some = EVENTS.c.sequence.in_(newest.limit(_DELETED_AT_ONCE))
+            return self._writing.execute(delete(EVENTS).where(EVENTS.c.job == job, some)).rowcount > 0
+
+        try:
+            self._commit(delete_all)
+        except StorageFull:
+            # Little by little it takes less room. Cut short it leaves the job, with the beginning of its log.
+            while self._commit(delete_some, at_any_rate=True):
+                pass
+            self._commit(delete_all, at_any_rate=True)
 
     def get(self, job: str) -> Job | None:
         with self._engine.connect() as connection:
@@ -194,52 +208,48 @@ class SqlJobStore:
         with self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 
-    def _commit(self, work: Callable[[], None], at_any_rate: bool = False) -> None:
+    def _commit(self, work: Callable[[], _T], at_any_rate: bool = False) -> _T:
         """Run a transaction; one that has to be kept at any rate may use the reserve.
 
         Raises:
             StorageFull: there is no room for it.
         """
-        if not (at_any_rate or self._has_room()):
+        if self._full and not at_any_rate and not self._has_room():
             raise StorageFull("the disk is full")
-        try:
-            self._transact(work)
-        except StorageFull:
-            if not (self._reserve.give_up() and at_any_rate):
-                raise
-            self._transact(work)
-
-    def _transact(self, work: Callable[[], None]) -> None:
-        try:
-            with self._writing.begin():
-                work()
-        except DatabaseError as error:
-            # A quota that is used up, and room that lacks for the index of the WAL, are told as if the disk
-            # were broken.
-            unclear = _sqlite_code(error) == sqlite3.SQLITE_IOERR
-            if _says_full(error) or (unclear and not self._reserve.fits_again()):
-                raise StorageFull("the disk is full") from error
-            raise
-
-    def _has_room(self) -> bool:
-        """Whether there is room for more than ends of jobs: for the reserve, and as much again."""
-        if self._reserve.due() and not self._reserve.hold():
-            self._give_back()
-            self._reserve.hold()
-        return self._reserve.held
-
-    def _give_back(self) -> None:
-        """Give the disk what deleted jobs have left free in the database, which else is used again there."""
-        for _ in range(_VACUUM_ROUNDS):
+        steps = self._make_room() if at_any_rate else iter(())
+        while True:
             try:
                 with self._writing.begin():
-                    free = self._writing.scalar(text("PRAGMA freelist_count"))
-                    self._writing.execute(text(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")).all()
-                    self._writing.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).all()
-            except DatabaseError:
-                return
-            if not free:
-                return
+                    return work()
+            except DatabaseError as error:
+                if not self._is_for_room(error):
+                    raise
+                if not self._full:
+                    self._full = True
+                    self._reserve.release_half()
+                    sqlite.restart_log(self._writing)
+                if not next(steps, False):
+                    raise StorageFull("the disk is full") from error
+
+    def _make_room(self) -> Iterator[bool]:
+        """Do what can be done for what has to be kept, step by step."""
+        sqlite.restart_log(self._writing)
+        yield True
+        while self._reserve.release():
+            yield True
+
+    def _is_for_room(self, error: DatabaseError) -> bool:
+        return sqlite.says_full(error) or (sqlite.says_broken(error) and self._reserve.is_disk_full())
+
+    def _has_room(self) -> bool:
+        """Whether there is room again: for the reserve, and as much beside it."""
+        if time.monotonic() < self._next_try:
+            return False
+        self._next_try = time.monotonic() + _TRY_AGAIN_S
+        if not self._reserve.restore():
+            sqlite.give_back(self._writing)
+        self._full = not self._reserve.restore()
+        return not self._full
 
     def _insert_events(self, write: Write) -> None:
         if write.events:
@@ -279,27 +289,3 @@ def migrate(engine: Engine) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def _configure_sqlite(durability: Durability, connection: Any, _: object) -> None:
-    for pragma in (
-        # Has an effect on a new database only: lets it shrink when room is needed.
-        "auto_vacuum=INCREMENTAL",
-        # Readers and the writer do not wait for each other.
-        "journal_mode=WAL",
-        f"synchronous={_SYNCHRONOUS[durability]}",
-        "busy_timeout=5000",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _says_full(error: DatabaseError | OSError) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    return _sqlite_code(error) == sqlite3.SQLITE_FULL
-
-
-def _sqlite_code(error: DatabaseError) -> int:
-    """What SQLite calls an error, without the details."""
-    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
