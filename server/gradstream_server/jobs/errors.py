@@ -139,7 +139,7 @@ class Draining(RequestError):
     """The server is stopping."""
 
     def __init__(self) -> None:
-        super().__init__("the server is stopping and takes no new jobs; try again when it is back")
+        super().__init__("the server is stopping; try again when it is back")
 
 
 class NoWorker(RequestError):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from gradstream_server.jobs.codec import Codec, EventRecord
-from gradstream_server.jobs.errors import JobNotFound, SequenceBeyondLog
+from gradstream_server.jobs.errors import Draining, JobNotFound, SequenceBeyondLog
 from gradstream_server.jobs.events import Event
 from gradstream_server.jobs.job import Job, advance
 from gradstream_server.jobs.store import JobStore, Write
@@ -66,6 +66,7 @@ class EventLog:
         self._pending: deque[_Entry] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._draining = False
         # One thread writes: SQLite has one writer, and appends that gather meanwhile share a transaction.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
 
@@ -128,6 +129,7 @@ class EventLog:
         Raises:
             JobNotFound: there is no such job.
             SequenceBeyondLog: the log does not go as far.
+            Draining: the server stops; there is more to come when it is back.
         """
         last = (await self.get(job)).last_sequence
         if after > last:
@@ -144,12 +146,20 @@ class EventLog:
                     # It was deleted meanwhile.
                     raise JobNotFound(job)
                 return
+            elif self._draining:
+                raise Draining
             else:
                 try:
                     async with asyncio.timeout(idle_s):
                         await grown.wait()
                 except TimeoutError:
                     yield ()
+
+    def dismiss(self) -> None:
+        """Tell everybody who waits for something to happen that here nothing will any more."""
+        self._draining = True
+        for live in self._live.values():
+            live.grown.set()
 
     async def close(self) -> None:
         """Finish writing."""

@@ -114,6 +114,7 @@ class JobService:
         if self._admitting:
             await asyncio.wait(self._admitting)
         await self._runner.drain()
+        self._log.dismiss()
 
     async def create(
         self,

@@ -59,6 +59,15 @@ class Calls:
     def cancel(self, job: str) -> job_pb2.Job:
         return self.training.CancelJob(training_service_pb2.CancelJobRequest(job=job), timeout=TIMEOUT_S)
 
+    def pause(self, job: str) -> job_pb2.Job:
+        return self.training.PauseJob(training_service_pb2.PauseJobRequest(job=job), timeout=TIMEOUT_S)
+
+    def resume(self, job: str) -> job_pb2.Job:
+        return self.training.ResumeJob(training_service_pb2.ResumeJobRequest(job=job), timeout=TIMEOUT_S)
+
+    def delete(self, job: str) -> None:
+        self.training.DeleteJob(training_service_pb2.DeleteJobRequest(job=job), timeout=TIMEOUT_S)
+
     def watch(self, job: str, after: int = 0) -> Any:
         request = training_service_pb2.WatchJobRequest(job=job, after_sequence=after)
         return self.training.WatchJob(request, timeout=TIMEOUT_S)
@@ -68,6 +77,18 @@ class Calls:
         call = self.raw_stream("WatchJob")
         request = training_service_pb2.WatchJobRequest(job=job, after_sequence=after)
         return list(call(request.SerializeToString(), timeout=TIMEOUT_S))
+
+    def events(self, job: str) -> list[event_pb2.TrainingEvent]:
+        """The events of a job to its end."""
+        return [event_pb2.TrainingEvent.FromString(body) for body in self.log(job)]
+
+    def events_until(self, job: str, kind: str) -> Iterator[event_pb2.TrainingEvent]:
+        """The events of a job up to the first of a kind."""
+        for event in (stream := self.watch(job)):
+            yield event
+            if event.WhichOneof("event") == kind:
+                stream.cancel()
+                return
 
     def end(self, job: str) -> event_pb2.TrainingEvent:
         """The last event of a job, once it has ended."""
@@ -96,11 +117,9 @@ class Calls:
     def running(self, spec: spec_pb2.Spec) -> job_pb2.Job:
         """A job that has told its first epoch."""
         job = self.create(spec)
-        for event in (stream := self.watch(job.id)):
-            if event.WhichOneof("event") == "epoch_updates":
-                stream.cancel()
-                return self.get(job.id)
-        raise AssertionError(f"job {job.id} has ended before its first epoch: {self.get(job.id)}")
+        *_, last = self.events_until(job.id, "epoch_updates")
+        assert last.HasField("epoch_updates"), f"it has ended before its first epoch: {self.get(job.id)}"
+        return self.get(job.id)
 
 
 @contextmanager
@@ -143,6 +162,12 @@ def reference(trainer: str = "manual", **fields: Any) -> spec_pb2.Spec:
 def endless() -> spec_pb2.Spec:
     """A job that runs for a minute or more, in epochs of microseconds."""
     return reference(epochs=10_000_000, report_every=1_000_000)
+
+
+def curve(events: list[event_pb2.TrainingEvent]) -> list[tuple[int, float]]:
+    """Epochs and losses, as they were told."""
+    updates = [event.epoch_updates for event in events]
+    return [pair for some in updates for pair in zip(some.epochs, some.losses, strict=True)]
 
 
 def tensor(values: Any, dtype: str = "float64") -> spec_pb2.Tensor:

@@ -2,20 +2,34 @@
 
 import os
 import signal
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2
-from tests.integration.server.calls import TIMEOUT_S, Calls, calls_to, endless, inline, reference, refusal
+from tests.integration.server.calls import (
+    TIMEOUT_S,
+    Calls,
+    calls_to,
+    curve,
+    endless,
+    inline,
+    reference,
+    refusal,
+)
 from tests.processes import descendants, maps, parent, wait_for_end
 from tests.server import RunningServer, running_server
 
-from gradstream.v1 import event_pb2
+from gradstream.v1 import event_pb2, spec_pb2
 
-FAILED, QUEUED = event_pb2.JOB_STATE_FAILED, event_pb2.JOB_STATE_QUEUED
 ROWS = ([[1.0], [2.0], [3.0]], [[2.0], [4.0], [6.0]])
+OPTIONS = ["--workers=1", "--checkpoint-interval=0.05"]
+
+
+def some_seconds(trainer: str, **fields: object) -> spec_pb2.Spec:
+    """A job that runs for a second or more, in epochs of microseconds."""
+    epochs = {"manual": 200_000, "autograd": 30_000, "module": 20_000}[trainer]
+    return inline(*ROWS, trainer, epochs=epochs, learning_rate=1e-5, **fields)
 
 
 def processes(server: RunningServer) -> set[int]:
@@ -23,15 +37,32 @@ def processes(server: RunningServer) -> set[int]:
     return {server.process.pid} | descendants(server.process.pid)
 
 
-def reason_of(calls: Calls, job: str) -> str:
-    error = calls.get(job).error
-    return error.details[0].value.decode(errors="replace") if error.details else ""
+def trainers_of(server: RunningServer) -> set[int]:
+    """The workers of a server: the children of its fork server."""
+    return {pid for pid in descendants(server.process.pid) if parent(pid) != server.process.pid}
 
 
-def test_sigterm_lets_running_jobs_end_and_takes_no_new_ones(tmp_path: Path) -> None:
-    """An operator who restarts a server would lose work that was nearly done."""
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
-        job = calls.running(reference(epochs=300_000))
+def undisturbed(calls: Calls, job: str) -> list[event_pb2.TrainingEvent]:
+    """The log of the same training with nothing to disturb it."""
+    again = calls.create(calls.get(job).spec)
+    return calls.events(again.id)
+
+
+def assert_equals_undisturbed(calls: Calls, job: str) -> None:
+    """Nobody could tell from curve and parameters that a job was disturbed."""
+    events, other = calls.events(job), undisturbed(calls, job)
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert curve(events) == curve(other)
+    done, expected = events[-1].completed, other[-1].completed
+    assert done.receipt.parameter_digest == expected.receipt.parameter_digest
+    assert (done.parameters, done.final_loss) == (expected.parameters, expected.final_loss)
+    assert sum(event.HasField("started") for event in events) == 1
+
+
+def test_sigterm_puts_running_jobs_aside_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    """An operator who restarts a server would lose work, or wait for a job of days."""
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
+        job = calls.running(some_seconds("manual"))
         waiting = calls.create(reference(seed=1))
         mine = processes(server)
         health = calls.health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=TIMEOUT_S)
@@ -40,80 +71,72 @@ def test_sigterm_lets_running_jobs_end_and_takes_no_new_ones(tmp_path: Path) -> 
         next(stream)
         server.process.send_signal(signal.SIGTERM)
         assert next(health).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        answer = refusal(lambda: calls.create(reference()))
+        answer = refusal(lambda: stream)
         assert (answer.code, answer.reason) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
-        assert calls.get(job.id).id == job.id  # Who asks for what is there gets it.
-        assert list(stream)[-1].HasField("completed")
         assert server.process.wait(TIMEOUT_S) == 0
         wait_for_end(mine)
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
         assert calls.end(waiting.id).HasField("completed")
+        assert_equals_undisturbed(calls, job.id)
+        left = [event for event in calls.events(job.id) if event.state_change.reason]
+        assert "the server is stopping; after its next start the job goes on after epoch" in (
+            left[0].state_change.reason
+        )
+        assert (calls.get(job.id).attempt, calls.get(job.id).restarts) == (2, 0)
         assert "Traceback" not in server.log.read_text()
 
 
-def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """An operator in a hurry would have to kill, and leave workers behind."""
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
-        job = calls.running(endless())
-        mine = processes(server)
-        health = calls.health.Watch(health_pb2.HealthCheckRequest(service=""), timeout=TIMEOUT_S)
-        next(health)
-        server.process.send_signal(signal.SIGTERM)
-        next(health)
-        assert server.stop() == 0
-        wait_for_end(mine)
-    with closing(sqlite3.connect(tmp_path / "data" / "gradstream.sqlite")) as database:
-        ((state, fault),) = database.execute("SELECT state, fault FROM jobs WHERE id = ?", (job.id,))
-    assert state == "FAILED"
-    assert "SERVER_STOPPED" in fault
-
-
-def test_what_does_not_end_in_time_fails(tmp_path: Path) -> None:
-    """A server would never stop, or leave a job RUNNING that nobody runs."""
-    options = ["--workers=1", "--drain-timeout=0"]
-    with running_server(tmp_path / "data", *options) as server, calls_to(server.address) as calls:
-        stream = calls.watch(calls.running(endless()).id)
-        next(stream)
-        assert server.stop() == 0
-        last = list(stream)[-1].state_change
-        assert (last.state, last.error.message) == (FAILED, last.reason)
-        assert "server stopped" in last.reason
-
-
-def test_a_killed_server_loses_nothing_that_it_has_told(tmp_path: Path) -> None:
-    """After a power cut users would lose finished jobs, or find jobs that never end."""
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
-        done = calls.train(inline(*ROWS, "module", epochs=500))[0].job
+@pytest.mark.parametrize("trainer", ["manual", "autograd", "module"])
+def test_a_killed_server_goes_on_with_what_ran(tmp_path: Path, trainer: str) -> None:
+    """After a crash users would lose hours, or find jobs that never end, or another curve."""
+    spec = some_seconds(trainer, batch_size=2, standardize=True)
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
+        done = calls.train(inline(*ROWS, trainer, epochs=500))[0].job
         log = calls.log(done)
-        running = calls.running(endless())
-        told = next(calls.raw_stream("WatchJob")(b"\n\x10" + running.id.encode(), timeout=TIMEOUT_S))
+        job = calls.running(spec)
         waiting = [calls.create(inline(*ROWS, seed=seed)).id for seed in range(3)]
+        told = list(calls.events_until(job.id, "checkpoint"))
         mine = processes(server)
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(TIMEOUT_S)
         wait_for_end(mine)
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
         assert calls.log(done) == log
-        lost = calls.log(running.id)
-        assert lost[0] == told
-        assert event_pb2.TrainingEvent.FromString(lost[-1]).state_change.state == FAILED
-        assert "SERVER_STOPPED" in reason_of(calls, running.id)
+        assert calls.events(job.id)[: len(told)] == told
+        assert_equals_undisturbed(calls, job.id)
         assert all(calls.end(job).HasField("completed") for job in waiting)
         starts = [calls.get(job).start_time.ToNanoseconds() for job in waiting]
         assert starts == sorted(starts)
-        sequences = [event_pb2.TrainingEvent.FromString(body).sequence for body in lost]
-        assert sequences == list(range(1, len(lost) + 1))
+    assert not list((tmp_path / "data" / "checkpoints").iterdir())
 
 
-def test_a_worker_that_is_killed_fails_its_job_alone(tmp_path: Path) -> None:
-    """A crash of one training would take the server, or the next job, with it."""
-    with running_server(tmp_path / "data", "--workers=1") as server, calls_to(server.address) as calls:
+@pytest.mark.parametrize("trainer", ["manual", "autograd", "module"])
+def test_a_worker_that_is_killed_is_replaced_and_its_job_goes_on(tmp_path: Path, trainer: str) -> None:
+    """A crash of one training would take hours of work, the server, or the next job with it."""
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
+        job = calls.running(some_seconds(trainer, batch_size=2))
+        for attempt in (1, 2):
+            for pid in trainers_of(server):
+                os.kill(pid, signal.SIGKILL if attempt == 1 else signal.SIGSEGV)
+            for event in (stream := calls.watch(job.id)):
+                if event.attempt == attempt + 1 and event.HasField("epoch_updates"):
+                    stream.cancel()
+                    break
+        assert_equals_undisturbed(calls, job.id)
+        assert (calls.get(job.id).attempt, calls.get(job.id).restarts) == (3, 2)
+        assert calls.train(reference())[-1].HasField("completed")
+
+
+def test_a_worker_that_dies_every_time_fails_its_job_alone(tmp_path: Path) -> None:
+    """One job would keep a worker from everybody for ever."""
+    options = ["--workers=1", "--max-restarts=0"]
+    with running_server(tmp_path / "data", *options) as server, calls_to(server.address) as calls:
         job = calls.running(endless())
-        for pid in descendants(server.process.pid):
-            if parent(pid) != server.process.pid:  # Not the fork server.
-                os.kill(pid, signal.SIGKILL)
-        assert calls.end(job.id).state_change.state == FAILED
-        assert "WORKER_DIED" in reason_of(calls, job.id)
+        for pid in trainers_of(server):
+            os.kill(pid, signal.SIGKILL)
+        end = calls.end(job.id).state_change
+        assert end.state == event_pb2.JOB_STATE_FAILED
+        assert "its worker was killed by signal 9" in end.error.message
         assert calls.train(reference())[-1].HasField("completed")
 
 

@@ -89,7 +89,9 @@ def test_a_database_that_is_none_and_one_of_a_newer_version(tmp_path: Path) -> N
     [
         (["--workers=0"], {}, "workers is 0; it has to be at least 1"),
         (["--address=nonsense"], {}, "address is 'nonsense'; it has to be HOST:PORT"),
-        (["--drain-timeout=nan"], {}, "drain_timeout is nan"),
+        (["--stop-grace=nan"], {}, "stop_grace is nan; it has to be at least 0"),
+        (["--heartbeat=0"], {}, "heartbeat is 0.0; it has to be above 0"),
+        (["--durability=none"], {}, "durability is 'none'; it has to be one of power, process"),
         (["--log-level=loud"], {}, "log_level is 'loud'; it has to be one of debug"),
         ([], {"GRADSTREAM_MAX_EPOCHS": "many"}, "'--max-epochs': 'many' is not a valid integer"),
         (["--config=FILE"], {}, "no setting epochs; there are address"),
