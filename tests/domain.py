@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gradstream_server.jobs.job import Job
+from gradstream_server.jobs.events import Event, StateChange
+from gradstream_server.jobs.job import Job, advance
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecRequest
@@ -40,6 +42,18 @@ def new_job(spec: Spec | None = None) -> Job:
         spec=ProtoCodec().encode_spec(spec or resolved(device="cpu")),
         create_time=datetime.now(UTC),
     )
+
+
+def begun(spec: Spec) -> Job:
+    """A job whose first attempt begins."""
+    return told(new_job(spec), [StateChange("QUEUED"), StateChange("RUNNING")])
+
+
+def told(job: Job, events: Iterable[Event]) -> Job:
+    """The job after more events of its log."""
+    for event in events:
+        job = advance(job, event, datetime.now(UTC))
+    return job
 
 
 def _arrays(shape: st.SearchStrategy[tuple[int, ...]], wild: bool) -> st.SearchStrategy[FloatArray]:

@@ -8,11 +8,13 @@ import contextlib
 import logging
 import multiprocessing
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
 from gradstream_server.jobs.errors import Fault, FaultReason, NoWorker
@@ -25,6 +27,8 @@ _logger = logging.getLogger(__name__)
 _RESPAWN_S = 1.0
 _CLOSE_S = 2.0
 _INBOX = 8
+_PIPE_BYTES = 64 << 10
+"""As many find room in an empty pipe, whether or not its other end is read."""
 _TRIES = 3
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -56,7 +60,8 @@ class LocalExecutor:
         """Jobs that were stopped while they waited for a worker."""
         self._workers: set[_Worker] = set()
         self._busy: dict[str, _Worker] = {}
-        self._starting: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        """Workers that are being started, or whose end is waited for."""
         self._devices: asyncio.Future[Sequence[Device]] = asyncio.get_running_loop().create_future()
         self._failed_starts = 0
         self._closing = False
@@ -87,7 +92,7 @@ class LocalExecutor:
             if left := self._busy.get(task.job):
                 # It still trains: it is of no use to another task, and another takes its place.
                 self._release(left, task, reusable=False)
-                left.process.kill()
+                left.kill()
 
     def stop(self, job: str) -> None:
         if job not in self._busy:
@@ -97,14 +102,14 @@ class LocalExecutor:
                 waiting.set_result(None)
         if (worker := self._busy.get(job)) and not worker.stopping:
             worker.stopping = True
-            worker.send(Stop(job))
+            worker.send_stop()
             loop = asyncio.get_running_loop()
-            worker.kill_timer = loop.call_later(self._stop_grace_s, worker.process.kill)
+            worker.kill_timer = loop.call_later(self._stop_grace_s, worker.kill)
 
     async def close(self) -> None:
         """End every worker."""
         self._closing = True
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
         workers = list(self._workers)
         for worker in workers:
             worker.close()
@@ -119,7 +124,7 @@ class LocalExecutor:
                 break
             worker.job = task.job
             self._busy[task.job] = worker
-            worker.send(Assignment(task, data))
+            await worker.assign(Assignment(task, data))
             said = await self._next(worker)
             # One that was dying when it got the task has not touched it: another can have it.
             if worker in self._workers or worker.stopping or not another:
@@ -169,7 +174,7 @@ class LocalExecutor:
     def _release(self, worker: "_Worker", task: Task, reusable: bool = True) -> None:
         del self._busy[task.job]
         worker.job = None
-        worker.stopping = False
+        worker.has_task = worker.stopping = False
         if worker.kill_timer:
             worker.kill_timer.cancel()
             worker.kill_timer = None
@@ -179,9 +184,12 @@ class LocalExecutor:
         self._listen(worker)
 
     def _spawn(self, delay_s: float = 0) -> None:
-        starting = asyncio.create_task(self._start_worker(delay_s))
-        self._starting.add(starting)
-        starting.add_done_callback(self._starting.discard)
+        self._do_in_background(self._start_worker(delay_s))
+
+    def _do_in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        doing = asyncio.create_task(work)
+        self._background.add(doing)
+        doing.add_done_callback(self._background.discard)
 
     async def _start_worker(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
@@ -215,7 +223,9 @@ class LocalExecutor:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            self._lost(worker)
+            self._workers.discard(worker)
+            worker.close()
+            self._do_in_background(self._lost(worker))
             return
         if isinstance(message, Hello):
             worker.ready = True
@@ -231,10 +241,8 @@ class LocalExecutor:
                 worker.listened_to = False
                 asyncio.get_running_loop().remove_reader(worker.connection.fileno())
 
-    def _lost(self, worker: "_Worker") -> None:
-        self._workers.discard(worker)
-        worker.close()
-        worker.process.join(_CLOSE_S)
+    async def _lost(self, worker: "_Worker") -> None:
+        await asyncio.to_thread(worker.join, _CLOSE_S)
         worker.inbox.put_nowait(None)
         if self._closing:
             return
@@ -257,13 +265,38 @@ class _Worker:
         self.ready = False
         self.listened_to = False
         self.job: str | None = None
+        self.has_task = False
+        """Whether the task of its job has been sent to it."""
         self.stopping = False
         self.kill_timer: asyncio.TimerHandle | None = None
+        self.killed = False
 
-    def send(self, message: Assignment | Stop) -> None:
+    async def assign(self, assignment: Assignment) -> None:
+        """Send the task of its job, and that it is to stop, if that has come meanwhile."""
+        content = ForkingPickler.dumps(assignment)
+        if len(content) <= _PIPE_BYTES:
+            self._send(content)
+        else:
+            # A worker may be slow to read, or suspended: that must not hold up the server.
+            await asyncio.to_thread(self._send, content)
+        self.has_task = True
+        if self.stopping:
+            self.send_stop()
+
+    def send_stop(self) -> None:
+        """Tell it to stop its job; if its task is still on the way, `assign` does."""
+        if self.has_task and self.job:
+            self._send(ForkingPickler.dumps(Stop(self.job)))
+
+    def kill(self) -> None:
+        """End it by force."""
+        self.killed = True
+        self.process.kill()
+
+    def _send(self, content: memoryview) -> None:
         # A worker that has died is noticed where its answers are read.
         with contextlib.suppress(OSError):
-            self.connection.send(message)
+            self.connection.send_bytes(content)
 
     def close(self) -> None:
         """Close the pipe, which is what ends a worker."""
@@ -292,7 +325,7 @@ def _ends(said: Sequence[Event] | Interrupted) -> bool:
 
 
 def _died(worker: _Worker) -> Interrupted:
-    if worker.stopping:
+    if worker.killed:
         return Interrupted(killed=True)
     code = worker.process.exitcode or 0
     how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 import gradstream
+from gradstream_server.executors.faults import raised
 from gradstream_server.executors.memory_limit import memory_limit
 from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
-from gradstream_server.executors.training import Environment, Training
+from gradstream_server.executors.model import Environment
+from gradstream_server.executors.training import Training
 from gradstream_server.jobs import reference
-from gradstream_server.jobs.errors import Fault, FaultReason
-from gradstream_server.jobs.events import StateChange
-from gradstream_server.jobs.executor import Device, Task
+from gradstream_server.jobs.executor import Device
 from gradstream_server.jobs.spec import InlineData
 from gradstream_server.trainers import devices
 
@@ -99,24 +99,10 @@ def _run(
         raise
     except Exception as error:
         _logger.exception("a job has failed", extra={"job": task.job})
-        connection.send([_failed(error, task)])
+        connection.send([raised(error, task)])
 
 
 def _load(path: Path) -> InlineData:
     with path.open("rb") as file:
         features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
     return InlineData(features, targets)
-
-
-def _failed(error: Exception, task: Task) -> StateChange:
-    text = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
-        message = "there was not enough memory to train"
-        if limit := task.spec.max_memory_bytes:
-            message = f"training needs more memory than the {limit} bytes of max_memory_bytes"
-        message += "; use fewer rows at a time: a smaller batch_size, or float32"
-        fault = Fault(FaultReason.OUT_OF_MEMORY, message)
-    else:
-        message = f"the trainer failed; the server's log tells more under job {task.job}"
-        fault = Fault(FaultReason.TRAINER_FAILED, message, {"exception": type(error).__name__})
-    return StateChange("FAILED", fault.message, fault=fault)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream_server.trainers.problem import Parameters, Problem
+from gradstream_server.trainers.problem import Parameters, Problem, State
 
 
 class ScriptedTrainer:
@@ -19,6 +19,7 @@ class ScriptedTrainer:
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._weight = np.zeros((problem.targets.shape[1], problem.features.shape[1]))
+        self._after = 0
 
     def parameters(self) -> Parameters:
         return {"weight": self._weight}
@@ -26,8 +27,14 @@ class ScriptedTrainer:
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         return features @ self._weight.T
 
+    def state(self) -> State:
+        return {"weight": self._weight}
+
+    def resume(self, epoch: int, state: State) -> None:
+        self._weight, self._after = state["weight"], epoch
+
     def train(self) -> Iterator[float]:
-        for epoch in range(1, self._problem.epochs + 1):
+        for epoch in range(self._after + 1, self._problem.epochs + 1):
             type(self).asked = epoch
             self._weight = np.full_like(self._weight, epoch)
             yield type(self).loss(epoch)

@@ -1,84 +1,33 @@
 """From a spec to the events of its job: every epoch is told once, and the end says how it came about."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.domain import resolved, table
+from tests.domain import table
+from tests.unit.executors.driving import HERE, attempt, curve, expected, run, set_pace, small_spec, train
+from tests.unit.executors.memory import MemoryCheckpoints
 from tests.unit.executors.scripted import ScriptedTrainer
 
 from gradstream_server.executors import training
-from gradstream_server.executors.training import Environment, Training
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import FaultReason
-from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started, StateChange
-from gradstream_server.trainers.registry import TRAINERS, Entry
-
-HERE = Environment(1, {"gradstream": "test"})
-
-
-@pytest.fixture(autouse=True)
-def scripted(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedTrainer]:
-    """The scripted trainer, in the registry for as long as the test."""
-    monkeypatch.setitem(TRAINERS, "scripted", Entry("tests.unit.executors.scripted:ScriptedTrainer", ""))
-    ScriptedTrainer.loss = staticmethod(lambda epoch: 1 / epoch)
-    ScriptedTrainer.asked = 0
-    return ScriptedTrainer
-
-
-@pytest.fixture(params=["each epoch leaves", "all leave together"])
-def pace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How soon epochs leave: the two ends of what a clock can do."""
-    set_pace(monkeypatch, first_s=0 if "each" in request.param else math.inf)
-    return str(request.param)
-
-
-def set_pace(monkeypatch: pytest.MonkeyPatch, first_s: float, gather_s: float | None = None) -> None:
-    monkeypatch.setattr(training, "FIRST_S", first_s)
-    monkeypatch.setattr(training, "GATHER_S", first_s if gather_s is None else gather_s)
-
-
-def run(stop: Callable[[], bool] = lambda: False, trainer: str = "scripted", **fields: Any) -> list[Event]:
-    """All events of a training."""
-    with np.errstate(all="ignore"):  # As in a worker.
-        return [event for events in runner(trainer, **fields).run(stop) for event in events]
-
-
-def runner(trainer: str = "scripted", **fields: Any) -> Training:
-    data = fields.get("data") or reference.DATA
-    fields = {
-        "device": "cpu",
-        "intercept": False,
-        "predict_rows": np.zeros((0, data.features.shape[1])),
-    } | fields
-    return Training(resolved(trainer, **fields), data, HERE)
-
-
-def curve(events: list[Event]) -> list[tuple[int, float]]:
-    updates = [event for event in events if isinstance(event, EpochUpdates)]
-    return [(int(n), float(loss)) for u in updates for n, loss in zip(u.epochs, u.losses, strict=True)]
-
-
-def expected(epochs: int, report_every: int, until: int | None = None) -> Iterator[tuple[int, float]]:
-    for epoch in range(1, (epochs if until is None else until) + 1):
-        if (epoch - 1) % report_every == 0 or epoch == epochs:
-            yield epoch, 1 / epoch
+from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Started, StateChange
+from gradstream_server.jobs.executor import Task
 
 
 @given(epochs=st.integers(1, 40), report_every=st.integers(1, 50), together=st.booleans())
-def test_every_epoch_due_is_told_once(epochs: int, report_every: int, together: bool) -> None:
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_epoch_due_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, epochs: int, report_every: int, together: bool
+) -> None:
     """A user's curve would have gaps or repeats, or miss its end."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setitem(TRAINERS, "scripted", Entry("tests.unit.executors.scripted:ScriptedTrainer", ""))
-        ScriptedTrainer.loss = staticmethod(lambda epoch: 1 / epoch)
-        set_pace(monkeypatch, first_s=math.inf if together else 0)
-        events = run(epochs=epochs, report_every=report_every)
+    set_pace(monkeypatch, first_s=math.inf if together else 0)
+    events = train(epochs=epochs, report_every=report_every)
     assert isinstance(events[0], Started)
-    assert curve(events) == list(expected(epochs, report_every))
+    assert curve(events) == expected(epochs, report_every)
     assert isinstance(events[-1], Completed)
     assert (events[-1].epochs, events[-1].final_loss) == (epochs, 1 / epochs)
     for update in events[1:-1]:
@@ -90,9 +39,10 @@ def test_every_epoch_due_is_told_once(epochs: int, report_every: int, together: 
 def test_the_first_epoch_leaves_before_the_others_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user of a long training would look at nothing for as long as epochs gather."""
     set_pace(monkeypatch, first_s=0, gather_s=math.inf)
-    told = []
-    for events in runner(epochs=50).run(lambda: False):
-        told += [event for event in events if isinstance(event, EpochUpdates)]
+    told: list[EpochUpdates] = []
+    for said in attempt(Task("job", small_spec(epochs=50))):
+        assert isinstance(said, list)
+        told += [event for event in said if isinstance(event, EpochUpdates)]
         if len(told) == 1:
             assert told[0].epochs.tolist() == [1]
             assert ScriptedTrainer.asked == 1
@@ -102,7 +52,8 @@ def test_the_first_epoch_leaves_before_the_others_are_trained(monkeypatch: pytes
 def test_a_slow_training_says_at_once_that_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user whose first epoch takes minutes would not know whether anything happens."""
     monkeypatch.setattr(training, "QUICK_NUMBERS", 0)
-    events = next(runner(epochs=50).run(lambda: False))
+    events = next(attempt(Task("job", small_spec(epochs=50))))
+    assert isinstance(events, list)
     assert [type(event) for event in events] == [Started]
     assert ScriptedTrainer.asked == 0
 
@@ -116,8 +67,8 @@ def test_divergence_keeps_the_curve_until_then_and_names_the_epoch(
 ) -> None:
     """A user would lose the curve that shows what went wrong, or not learn when it did."""
     ScriptedTrainer.loss = staticmethod(lambda n: value if n == epoch else 1 / n)
-    events = run(epochs=10, report_every=report_every)
-    assert curve(events) == list(expected(10, report_every, until=epoch - 1))
+    events = train(epochs=10, report_every=report_every)
+    assert curve(events) == expected(10, report_every, until=epoch - 1)
     end = events[-1]
     assert isinstance(end, StateChange)
     assert end.fault
@@ -134,7 +85,7 @@ def test_divergence_keeps_the_curve_until_then_and_names_the_epoch(
 @pytest.mark.usefixtures("pace")
 def test_divergence_in_the_very_last_update(trainer: str) -> None:
     """A user would get a model of NaN that is said to have succeeded: the last loss was still finite."""
-    events = run(trainer=trainer, epochs=1, learning_rate=1e38, reduction="sum", dtype="float32")
+    events = train(trainer=trainer, epochs=1, learning_rate=1e38, reduction="sum", dtype="float32")
     assert curve(events)[0][0] == 1
     assert isinstance(events[-1], StateChange)
     assert events[-1].fault
@@ -145,26 +96,63 @@ def test_predictions_past_all_numbers_are_no_success() -> None:
     """A user would get infinity as an answer."""
     rows = np.array([[1e308]])
     data = table(features=1)
-    events = run(trainer="manual", data=data, predict_rows=rows, initial_parameters={"weight": np.array(1e9)})
+    events = train("manual", data=data, predict_rows=rows, initial_parameters={"weight": np.array(1e9)})
     assert isinstance(events[-1], StateChange)
     assert events[-1].state == "FAILED"
     assert events[-1].fault
     assert events[-1].fault.reason is FaultReason.PREDICTIONS_NOT_FINITE
 
 
-def test_a_stop_ends_the_training_and_keeps_the_curve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user who cancels would wait to the end, or lose the curve until then."""
+def test_a_stop_keeps_the_curve_and_what_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who cancels would wait to the end, or lose the curve, or the model, until then."""
     set_pace(monkeypatch, first_s=0)
-    events = run(stop=lambda: ScriptedTrainer.asked >= 3, epochs=10)
-    assert events[-1] == StateChange("CANCELLED")
-    assert curve(events) == list(expected(10, 1, until=3))
+    checkpoints = MemoryCheckpoints()
+    events, interrupted = run(
+        Task("job", small_spec(epochs=10, predict_rows=np.array([[2.0]]))),
+        checkpoints=checkpoints,
+        stop=lambda: ScriptedTrainer.asked >= 3,
+    )
+    assert curve(events) == expected(10, 1, until=3)
+    assert events[-1] == Checkpointed(3, "1-3")
+    assert interrupted
+    assert (interrupted.died, interrupted.killed) == (None, False)
+    result = interrupted.result_so_far
+    assert result
+    assert (result.epochs, result.final_loss) == (3, 1 / 3)
+    assert result.parameters["weight"].tolist() == [[3.0]]
+    assert result.predictions is not None
+    assert result.predictions.tolist() == [[6.0]]
+    assert checkpoints.read("job", "1-3").result is result
+
+
+def test_a_stop_leaves_nothing_that_is_not_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user would go on from parameters past all numbers, or be handed them as a model."""
+    set_pace(monkeypatch, first_s=0)
+    checkpoints = MemoryCheckpoints()
+    spec = small_spec("manual", epochs=5, learning_rate=1e38, reduction="sum", dtype="float32")
+    events, interrupted = run(Task("job", spec), checkpoints=checkpoints, stop=lambda: True)
+    assert [type(event) for event in events] == [Started, EpochUpdates]  # The loss was finite.
+    assert interrupted
+    assert interrupted.result_so_far is None
+    assert not checkpoints.jobs()
+
+
+def test_a_stop_leaves_out_predictions_past_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who pauses would lose a good model for the sake of rows that it is not used on."""
+    set_pace(monkeypatch, first_s=0)
+    spec = small_spec(epochs=5, dtype="float64", predict_rows=np.array([[1e308]]))
+    events, interrupted = run(Task("job", spec), stop=lambda: ScriptedTrainer.asked == 2)
+    assert isinstance(events[-1], Checkpointed)
+    assert interrupted
+    assert interrupted.result_so_far
+    assert interrupted.result_so_far.predictions is None
 
 
 @pytest.mark.parametrize(("features", "streamed"), [(64, True), (65, False)])
 @pytest.mark.usefixtures("pace")
 def test_a_large_model_leaves_its_parameters_to_the_end(features: int, streamed: bool) -> None:
     """A user's stream would carry a model of millions of numbers every epoch."""
-    events = run(data=table(rows=2, features=features), epochs=5)
+    events = train(data=table(rows=2, features=features), epochs=5)
     updates = [event for event in events if isinstance(event, EpochUpdates)]
     assert all(bool(update.parameters) is streamed for update in updates)
     assert isinstance(events[-1], Completed)
@@ -178,7 +166,7 @@ def test_with_scaling_all_is_in_the_datas_own_units(trainer: str, intercept: boo
     data, rows = table(rows=20, features=3, targets=2), np.array([[1.0, -2.0, 3.0], [0.5, 0.0, 9.0]])
     weight = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
     initial = {"weight": weight} | ({"bias": np.array([1.0, -1.0])} if intercept else {})
-    events = run(
+    events = train(
         trainer=trainer,
         data=data,
         epochs=30,
@@ -204,8 +192,8 @@ def test_with_scaling_all_is_in_the_datas_own_units(trainer: str, intercept: boo
 
 def test_the_receipt_is_enough_to_compare_two_trainings() -> None:
     """A user could not tell whether two models are the same."""
-    same, again = (run(trainer="module", epochs=5)[-1] for _ in range(2))
-    other = run(trainer="module", epochs=5, seed=1)[-1]
+    same, again = (train(trainer="module", epochs=5)[-1] for _ in range(2))
+    other = train(trainer="module", epochs=5, seed=1)[-1]
     assert isinstance(same, Completed)
     assert isinstance(again, Completed)
     assert isinstance(other, Completed)

@@ -1,0 +1,39 @@
+"""What ends a job that fails in a worker, in words for people."""
+
+from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.events import StateChange
+from gradstream_server.jobs.executor import Task
+
+
+def diverged(epoch: int, standardized: bool) -> StateChange:
+    """The loss is not a finite number any more."""
+    hint = "a smaller learning_rate" + ("" if standardized else ", or standardize")
+    message = f"the loss is not finite any more in epoch {epoch}: training has diverged; try {hint}"
+    return _failed(Fault(FaultReason.DIVERGED, message, {"epoch": str(epoch)}))
+
+
+def predictions_not_finite(when: str) -> StateChange:
+    """A prediction `when` training is not a finite number, though the parameters are."""
+    message = (
+        f"a prediction {when} training is past the largest number of its dtype: "
+        "give smaller predict_rows, or use dtype float64"
+    )
+    return _failed(Fault(FaultReason.PREDICTIONS_NOT_FINITE, message))
+
+
+def raised(error: Exception, task: Task) -> StateChange:
+    """Something was raised that nobody has foreseen, or for want of memory."""
+    text = str(error).lower()
+    # torch has no error of its own for it.
+    if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
+        message = "there was not enough memory to train"
+        if limit := task.spec.max_memory_bytes:
+            message = f"training needs more memory than the {limit} bytes of max_memory_bytes"
+        message += "; use fewer rows at a time: a smaller batch_size, or float32"
+        return _failed(Fault(FaultReason.OUT_OF_MEMORY, message))
+    message = f"the trainer failed; the server's log tells more under job {task.job}"
+    return _failed(Fault(FaultReason.TRAINER_FAILED, message, {"exception": type(error).__name__}))
+
+
+def _failed(fault: Fault) -> StateChange:
+    return StateChange("FAILED", fault.message, fault=fault)

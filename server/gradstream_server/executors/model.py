@@ -1,0 +1,116 @@
+"""The model of a job: a trainer, and the scaling that is between it and the data's own units."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradstream_server.jobs.events import Completed, Receipt, Started
+from gradstream_server.jobs.spec import FloatArray, InlineData, Spec
+from gradstream_server.trainers.devices import to_numpy
+from gradstream_server.trainers.problem import Parameters, Problem, Trainer
+from gradstream_server.trainers.registry import load
+from gradstream_server.trainers.scaling import Scaling
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a worker computes; for the receipt."""
+
+    threads: int
+    versions: Mapping[str, str]
+
+
+class Model:
+    """What a trainer makes of a spec and its data, told in the data's own units."""
+
+    def __init__(self, spec: Spec, data: InlineData, environment: Environment) -> None:
+        self._spec = spec
+        self._environment = environment
+        self._scaling = Scaling.learn(data.features, spec.intercept) if spec.standardize else None
+        self._asked = None if spec.predict_rows is None else self._scaled(spec.predict_rows)
+        initial = spec.initial_parameters
+        if self._scaling:
+            initial = self._scaling.to_scaled(initial)
+        self.trainer: Trainer = load(spec.trainer)(
+            Problem(
+                features=self._scaled(data.features),
+                targets=np.ascontiguousarray(data.targets, dtype=spec.dtype),
+                epochs=spec.epochs,
+                learning_rate=spec.learning_rate,
+                batch_size=spec.batch_size,
+                shuffle=spec.shuffle,
+                reduction=spec.reduction,
+                intercept=spec.intercept,
+                l2=spec.l2,
+                seed=spec.seed,
+                device=spec.device,
+                initial={name: value.astype(spec.dtype) for name, value in initial.items()},
+            )
+        )
+
+    def started(self) -> Started:
+        """What there is to tell before training."""
+        data = self._spec.data
+        return Started(
+            rows=data.rows,
+            features=len(data.feature_names),
+            targets=len(data.target_names),
+            parameters=_on_host(self.trainer.parameters()),
+            predictions=self._predictions(),
+            scaling=(self._scaling.mean, self._scaling.scale) if self._scaling else None,
+        )
+
+    def result(self, epochs: int, final_loss: float, training_s: float) -> Completed:
+        """What has been reached after so many epochs."""
+        parameters = _on_host(self.trainer.parameters())
+        return Completed(
+            epochs=epochs,
+            final_loss=final_loss,
+            parameters=parameters,
+            predictions=self._predictions(),
+            unscaled_parameters=self._scaling.to_own_units(parameters) if self._scaling else None,
+            receipt=Receipt(
+                data_digest=self._spec.data.digest,
+                parameter_digest=_digest(parameters),
+                device=self._spec.device,
+                threads=self._environment.threads,
+                versions=self._environment.versions,
+            ),
+            training_s=training_s,
+        )
+
+    def _predictions(self) -> FloatArray | None:
+        return None if self._asked is None else self.trainer.predict(self._asked)
+
+    def _scaled(self, features: FloatArray) -> FloatArray:
+        scaled = self._scaling.apply(features) if self._scaling else features
+        return np.ascontiguousarray(scaled, dtype=self._spec.dtype)
+
+
+def has_finite_predictions(told: Started | Completed) -> bool:
+    """Whether all predictions that were asked for are numbers."""
+    return told.predictions is None or _finite(told.predictions)
+
+
+def has_finite_parameters(result: Completed) -> bool:
+    """Whether the parameters are numbers, in the data's own units too."""
+    return _finite(*result.parameters.values(), *(result.unscaled_parameters or {}).values())
+
+
+def _finite(*arrays: FloatArray) -> bool:
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+def _on_host(parameters: Parameters) -> dict[str, FloatArray]:
+    return {name: np.array(to_numpy(value)) for name, value in parameters.items()}
+
+
+def _digest(parameters: Mapping[str, FloatArray]) -> str:
+    content = hashlib.sha256()
+    for name in ("weight", "bias"):
+        if name in parameters:
+            array = parameters[name]
+            content.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+    return content.hexdigest()
