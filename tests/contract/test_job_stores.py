@@ -1,8 +1,9 @@
 """What every store of jobs has to do. A further one costs a function here, and a line in STORES."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from tests.domain import new_job
 
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.events import Checkpointed
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.store import JobStore, RequestIdTaken, Write
 from gradstream_server.stores.sql import SqlJobStore
@@ -25,7 +27,12 @@ def sqlite(folder: Path) -> ClosableStore:
     return SqlJobStore.open_sqlite(folder / "jobs.sqlite")
 
 
-STORES: list[Callable[[Path], ClosableStore]] = [sqlite]
+def fast_sqlite(folder: Path) -> ClosableStore:
+    """The same, where a power cut may cost the newest commits."""
+    return SqlJobStore.open_sqlite(folder / "jobs.sqlite", "process")
+
+
+STORES: list[Callable[[Path], ClosableStore]] = [sqlite, fast_sqlite]
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
@@ -68,17 +75,23 @@ def more(job: Job, *bodies: bytes, state: JobState = JobState.RUNNING) -> Write:
 def test_a_job_comes_back_as_it_was(open_store: Callable[[], ClosableStore]) -> None:
     """After a restart a user would find another job than before."""
     store = open_store()
-    job = create(store)
+    job = create(store, replace(queued(), data_digest="d" * 64, priority=-(2**31), cancel_on_disconnect=True))
     fault = Fault(FaultReason.DIVERGED, 'loss "∞"', {"epoch": "7"})
     ended = replace(
         job,
         state=JobState.FAILED,
+        update_time=NOW + timedelta(microseconds=1),
         start_time=NOW,
         end_time=NOW + timedelta(microseconds=1),
         attempt=2,
+        attempt_time=NOW - timedelta(microseconds=1),
+        restarts=1,
+        earlier_attempts_s=0.1 + 0.2,
         last_sequence=3,
+        has_started=True,
         epochs_done=10_000_000,
         last_loss=5e-324,
+        checkpoints=(Checkpointed(2**53 + 1, 'b "é"'), Checkpointed(1, "a")),
         fault=fault,
     )
     records = [EventRecord(2, b"\0" * 100_000), EventRecord(3, b"")]
@@ -180,6 +193,89 @@ def test_unfinished_jobs_are_oldest_first(store: ClosableStore) -> None:
     for job, state in zip(jobs, JobState, strict=True):
         if state is not JobState.QUEUED:
             store.append([more(job, b"x", state=state)])
-    live = (JobState.QUEUED, JobState.RUNNING, JobState.CANCELLING)
+    live = (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING)
     expected = [job.id for job, state in zip(jobs, JobState, strict=True) if state in live]
     assert [job.id for job in store.unfinished()] == expected
+
+
+def test_a_deleted_job_is_gone_with_its_log(open_store: Callable[[], ClosableStore]) -> None:
+    """What a user deletes would still be there, or what others keep would go with it."""
+    store = open_store()
+    job, other = create(store), create(store)
+    store.append([more(job, b"x", b"y"), more(other, b"z")])
+    store.delete(job.id)
+    store.delete(job.id)
+    store.delete("nope")
+    store.close()
+    again = open_store()
+    assert again.get(job.id) is None
+    assert again.find_request(job.request_id) is None
+    assert again.events(job.id, 0, 1000) == []
+    assert [found.id for found in again.page([], None, 10)[0]] == [other.id]
+    assert len(again.events(other.id, 0, 1000)) == 2
+    create(again, replace(queued(), request_id=job.request_id))
+
+
+def test_pages_stand_still_while_jobs_are_deleted(store: ClosableStore) -> None:
+    """A user who pages through jobs would miss one because others delete jobs meanwhile."""
+    jobs = [create(store) for _ in range(10)]
+    first, cursor = store.page([], None, 4)
+    store.delete(first[-1].id)
+    store.delete(jobs[-1].id)
+    rest, end = store.page([], cursor, 10)
+    assert [job.id for job in first + rest] == [job.id for job in reversed(jobs)]
+    assert end is None
+
+
+def test_jobs_that_ended_before_a_time(store: ClosableStore) -> None:
+    """Old jobs would fill the disk, or jobs would go that are not old enough, or have not ended."""
+    ended: list[str] = []
+    for minutes in (3, 1, 2, 4):
+        write = more(create(store), b"end", state=JobState.SUCCEEDED)
+        time = NOW + timedelta(minutes=minutes)
+        store.append([replace(write, job=replace(write.job, end_time=time))])
+        ended.append(write.job.id)
+    for state in (JobState.QUEUED, JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING):
+        store.append([more(create(store), b"x", state=state)])
+    found = store.ended_before(NOW + timedelta(minutes=4), 100)
+    assert {job.id for job in found} == set(ended[:3])
+    assert len(store.ended_before(NOW + timedelta(minutes=4), 2)) == 2
+    in_tokyo = (NOW + timedelta(minutes=2)).astimezone(timezone(timedelta(hours=9)))
+    assert [job.id for job in store.ended_before(in_tokyo, 100)] == [ended[1]]
+    assert store.ended_before(NOW, 100) == []
+
+
+def test_data_are_in_use_until_the_last_job_with_them_is_gone(store: ClosableStore) -> None:
+    """The table of a job that waits would be removed together with another job."""
+    jobs = [create(store, replace(queued(), data_digest="d")) for _ in range(2)]
+    assert store.uses_data("d")
+    assert not store.uses_data("e")
+    store.delete(jobs[0].id)
+    assert store.uses_data("d")
+    store.delete(jobs[1].id)
+    assert not store.uses_data("d")
+
+
+def test_after_a_failed_write_it_goes_on(store: ClosableStore) -> None:
+    """One fault would take the store from everybody until the server is started again."""
+    job = create(store)
+    for _ in range(20):
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each store has its own
+            store.append([Write(job, [EventRecord(1, b"a second event 1")])])
+        assert store.get(job.id) == job
+    write = more(job, b"x")
+    store.append([write])
+    assert store.get(job.id) == write.job
+
+
+def test_jobs_are_read_while_others_are_written(store: ClosableStore) -> None:
+    """A server with a busy job would answer nobody else."""
+    job = create(store)
+    with ThreadPoolExecutor(8) as pool:
+        reads = [pool.submit(store.get, job.id) for _ in range(100)]
+        for _ in range(100):
+            write = more(job, b"x" * 1000)
+            store.append([write])
+            job = write.job
+        assert all(read.result() for read in reads)
+    assert store.get(job.id) == job

@@ -1,14 +1,34 @@
 """Migrations: data of an earlier version go on working, and a new store has the tables as written."""
 
+import json
+import sqlite3
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
+from tests.domain import resolved, table
+from tests.unit.stores.disk import small_disk
 
+from gradstream.v1 import event_pb2
+from gradstream_server import stores
+from gradstream_server.jobs.codec import EventRecord
+from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.jobs.spec import summarize
+from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.stores.schema import HEAD, METADATA
-from gradstream_server.stores.sql import SqlJobStore, migrate
+from gradstream_server.stores.sql import SqlJobStore, StoreError, migrate
+
+CREATED = datetime(2025, 11, 1, 12, tzinfo=UTC)
+STARTED = CREATED + timedelta(microseconds=1)
+ENDED = CREATED + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -45,3 +65,159 @@ def test_the_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     SqlJobStore.open_sqlite(folder / "jobs.sqlite").close()
     assert (folder / "jobs.sqlite").stat().st_size > 0
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def migrate_to(engine: Engine, revision: str) -> None:
+    """Make a database of an earlier version."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(stores.__path__[0]) / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def event(sequence: int, **payload: Any) -> bytes:
+    return event_pb2.TrainingEvent(sequence=sequence, **payload).SerializeToString()
+
+
+def state(name: str) -> dict[str, Any]:
+    return {"state_change": event_pb2.StateChange(state=event_pb2.JobState.Value(f"JOB_STATE_{name}"))}
+
+
+BEGUN: list[dict[str, Any]] = [state("QUEUED"), state("RUNNING"), {"started": event_pb2.Started(rows=3)}]
+UPDATES: dict[str, Any] = {"epoch_updates": event_pb2.EpochUpdates(epochs=[1], losses=[0.5])}
+OLD_JOBS: dict[str, tuple[int, list[dict[str, Any]]]] = {
+    # By the state they are in: the attempt, and the log.
+    "QUEUED": (0, [state("QUEUED")]),
+    "RUNNING": (1, [*BEGUN, UPDATES]),
+    "CANCELLING": (1, [*BEGUN[:2], state("CANCELLING"), BEGUN[2]]),
+    "SUCCEEDED": (1, [*BEGUN, UPDATES, {"completed": event_pb2.Completed(epochs=1)}]),
+    "FAILED": (1, [*BEGUN[:2], state("FAILED")]),
+    "CANCELLED": (0, [state("QUEUED"), state("CANCELLED")]),
+}
+FAULT = Fault(FaultReason.SERVER_STOPPED, "the server stopped", {})
+
+
+@pytest.fixture
+def old_database(engine: Engine, tmp_path: Path) -> Path:
+    """One that version 0001 has left, with a job in each state."""
+    migrate_to(engine, "0001")
+    codec = ProtoCodec()
+    with engine.begin() as connection:
+        for i, (name, (attempt, log)) in enumerate(OLD_JOBS.items()):
+            ended = JobState(name) in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+            spec = resolved(device="cpu", data=table()) if i % 2 else resolved(device="cpu")
+            fault = {"reason": FAULT.reason, "message": FAULT.message, "facts": FAULT.facts}
+            row = {
+                "id": name.lower(),
+                "request_id": f"request-{i}",
+                "spec": codec.encode_spec(spec),
+                "state": name,
+                "create_time": f"{CREATED:%Y-%m-%d %H:%M:%S.%f}",
+                "start_time": f"{STARTED:%Y-%m-%d %H:%M:%S.%f}" if attempt else None,
+                "end_time": f"{ENDED:%Y-%m-%d %H:%M:%S.%f}" if ended else None,
+                "attempt": attempt,
+                "last_sequence": len(log),
+                "epochs_done": UPDATES in log,
+                "last_loss": 0.5 if UPDATES in log else None,
+                "fault": json.dumps(fault) if name == "FAILED" else None,
+            }
+            columns = ", ".join(row)
+            values = ", ".join(f":{column}" for column in row)
+            connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"), row)
+            for sequence, payload in enumerate(log, 1):
+                connection.execute(
+                    text("INSERT INTO events VALUES (:job, :sequence, :body)"),
+                    {"job": name.lower(), "sequence": sequence, "body": event(sequence, **payload)},
+                )
+    engine.dispose()
+    return tmp_path / "jobs.sqlite"
+
+
+def test_jobs_of_an_earlier_version_are_there_and_go_on(old_database: Path) -> None:
+    """After an update users would find their jobs changed or gone, and those that waited stay for ever."""
+    store = SqlJobStore.open_sqlite(old_database)
+    codec = ProtoCodec()
+    for i, (name, (attempt, log)) in enumerate(OLD_JOBS.items()):
+        ended = name in ("SUCCEEDED", "FAILED", "CANCELLED")
+        spec = resolved(device="cpu", data=table()) if i % 2 else resolved(device="cpu")
+        assert store.get(name.lower()) == Job(
+            id=name.lower(),
+            request_id=f"request-{i}",
+            spec=codec.encode_spec(spec),
+            create_time=CREATED,
+            data_digest=summarize(table()).digest if i % 2 else "",
+            state=JobState(name),
+            update_time=ENDED if ended else STARTED if attempt else CREATED,
+            start_time=STARTED if attempt else None,
+            end_time=ENDED if ended else None,
+            attempt=attempt,
+            attempt_time=STARTED if attempt else None,
+            last_sequence=len(log),
+            has_started=name in ("RUNNING", "CANCELLING", "SUCCEEDED"),
+            epochs_done=int(UPDATES in log),
+            last_loss=0.5 if UPDATES in log else None,
+            fault=FAULT if name == "FAILED" else None,
+        )
+        records = [
+            EventRecord(sequence, event(sequence, **payload)) for sequence, payload in enumerate(log, 1)
+        ]
+        assert store.events(name.lower(), 0, 10**6) == records
+    assert [job.id for job in store.unfinished()] == ["queued", "running", "cancelling"]
+    assert store.uses_data(summarize(table()).digest)
+    store.delete("running")
+    assert store.events("running", 0, 100) == []
+    store.close()
+
+
+def test_a_migration_that_is_interrupted_changes_nothing(
+    old_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is killed while it is updated would never start again."""
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(op, "create_index", cut)
+        with pytest.raises(KeyboardInterrupt):
+            SqlJobStore.open_sqlite(old_database)
+    with sqlite3.connect(old_database) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0001",)]
+        assert "priority" not in {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+    connection.close()
+    store = SqlJobStore.open_sqlite(old_database)
+    assert len(store.page([], None, 100)[0]) == len(OLD_JOBS)
+    store.close()
+
+
+def test_a_database_of_a_newer_version_is_left_alone(engine: Engine, tmp_path: Path) -> None:
+    """Who goes back to an earlier version would lose what the newer one has kept."""
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(StoreError, match=f"revision 9999.*up to {HEAD}.*--data-dir"):
+        SqlJobStore.open_sqlite(tmp_path / "jobs.sqlite")
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_a_read_only_folder_is_told(tmp_path: Path, made_before: bool) -> None:
+    """An operator would read of a defect in the server, not of the mount that he has to change."""
+    with small_disk(tmp_path, 16) as disk:
+        path = disk / "jobs.sqlite"
+        if made_before:
+            SqlJobStore.open_sqlite(path).close()
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        with pytest.raises(StoreError, match=f"cannot use the database {path}: .*--data-dir"):
+            SqlJobStore.open_sqlite(path)
+
+
+def test_what_is_no_database_is_told(tmp_path: Path) -> None:
+    """An operator would not know which file is damaged."""
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(
+        StoreError, match=f"cannot use the database {path}: file is not a database; restore it"
+    ):
+        SqlJobStore.open_sqlite(path)

@@ -1,6 +1,7 @@
 """Files that are whole or not there, and that a power cut does not take away once they are."""
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ def write_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     Raises:
         OSError: there is no room for it, or no folder.
     """
-    aside = path.with_name(f"{ASIDE}{os.getpid()}-{path.name}")
+    aside = path.with_name(ASIDE + secrets.token_hex(8))
     try:
         with aside.open("wb") as file:
             fill(file)

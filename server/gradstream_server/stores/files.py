@@ -29,13 +29,17 @@ class FileDataStore:
 
     def put(self, digest: str, data: InlineData) -> None:
         path = self.path(digest)
+        arrays = [np.ascontiguousarray(array) for array in (data.features, data.targets)]
+        headers = [_header(array) for array in arrays]
+        size = sum(len(header) + array.nbytes for header, array in zip(headers, arrays, strict=True))
         # One of another size was cut off by a power cut, in a version that did not wait for the disk.
-        if path.exists() and path.stat().st_size == _size(data.features) + _size(data.targets):
+        if path.exists() and path.stat().st_size == size:
             return
 
         def fill(file: BinaryIO) -> None:
-            for array in (data.features, data.targets):
-                np.save(file, array, allow_pickle=False)
+            for header, array in zip(headers, arrays, strict=True):
+                file.write(header)
+                file.write(array.data)
 
         try:
             write_file(path, fill)
@@ -46,21 +50,25 @@ class FileDataStore:
 
     def get(self, digest: str) -> InlineData | None:
         try:
-            with self.path(digest).open("rb") as file:
-                features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
-            data = InlineData(features, targets)
-            # Damaged data are as good as gone: who asks for them has to send them again.
-            return data if summarize(data).digest == digest else None
-        except (FileNotFoundError, ValueError, EOFError):
+            file = self.path(digest).open("rb")
+        except FileNotFoundError:
             return None
+        with file:
+            try:
+                features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
+            except Exception:  # noqa: BLE001 - of a damaged header NumPy raises whatever its parser does
+                return None
+        data = InlineData(features, targets)
+        # Damaged data are as good as gone: who asks for them has to send them again.
+        return data if summarize(data).digest == digest else None
 
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
         sync_folder(self._folder)
 
 
-def _size(array: FloatArray) -> int:
-    """The bytes of an array in NumPy's format."""
+def _header(array: FloatArray) -> bytes:
+    """What comes before the numbers of an array in NumPy's format."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    return header.tell() + array.nbytes
+    return header.getvalue()

@@ -21,8 +21,10 @@ class Reserve:
     def __init__(self, path: Path, size: int = 4 << 20) -> None:
         self._path = path
         self._size = size
-        # More than it should be: the process was killed while it made it.
-        self._left = min(path.stat().st_size, size) if path.exists() else 0
+        self._left = path.stat().st_size if path.exists() else 0
+        if self._left > size:  # The process was killed while it made it.
+            os.truncate(path, size)
+            self._left = size
 
     @property
     def whole(self) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -199,7 +199,8 @@ class SqlJobStore:
             return [from_row(row) for row in connection.execute(query)]
 
     def ended_before(self, time: datetime, limit: int) -> list[Job]:
-        query = select(JOBS).where(JOBS.c.end_time < time).order_by(JOBS.c.end_time).limit(limit)
+        ended = JOBS.c.end_time < time.astimezone(UTC)  # SQLite keeps no time zones.
+        query = select(JOBS).where(ended).order_by(JOBS.c.end_time).limit(limit)
         with self._engine.connect() as connection:
             return [from_row(row) for row in connection.execute(query)]
 
