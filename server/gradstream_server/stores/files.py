@@ -2,11 +2,12 @@
 
 import io
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradstream_server.jobs.spec import FloatArray, InlineData, summarize
+from gradstream_server.jobs.spec import InlineData, summarize
 from gradstream_server.jobs.store import StorageFull
 from gradstream_server.stores.durable import ASIDE, make_folder, sync_folder, write_file
 from gradstream_server.stores.reserve import NO_ROOM
@@ -67,7 +68,7 @@ class FileDataStore:
         sync_folder(self._folder)
 
 
-def _header(array: FloatArray) -> bytes:
+def _header(array: NDArray[Any]) -> bytes:
     """What comes before the numbers of an array in NumPy's format."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))

@@ -93,8 +93,8 @@ def test_left_overs_of_a_killed_server_are_removed(tmp_path: Path) -> None:
 def test_the_same_data_can_come_twice_at_once(tmp_path: Path) -> None:
     """Who starts two jobs at once with one table would lose one of them, or both."""
     data = table(rows=20_000)
+    store = FileDataStore(tmp_path)
     for _ in range(5):
-        store = FileDataStore(tmp_path)
         with ThreadPoolExecutor(8) as pool:
             digests = list(pool.map(lambda _: put(store, data), range(16)))
         assert store.get(digests[0]) is not None
