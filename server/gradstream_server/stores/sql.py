@@ -243,7 +243,7 @@ class SqlJobStore:
         return sqlite.says_full(error) or (sqlite.says_broken(error) and self._reserve.is_disk_full())
 
     def _has_room(self) -> bool:
-        """Whether there is room again: for the reserve, and as much beside it."""
+        """Whether there is room again: for the reserve, and some more beside it."""
         if time.monotonic() < self._next_try:
             return False
         self._next_try = time.monotonic() + _TRY_AGAIN_S
