@@ -174,8 +174,8 @@ def test_a_server_that_goes_away_is_seen_in_the_live_view(tmp_path: Path) -> Non
         own.process.kill()
         # The picture is drawn again and again, and the line stays in it.
         for _ in range(3):
-            read_until(master, f"no connection to {own.address}")
-        later = read_until(master, f"no connection to {own.address}")
+            read_until(master, f"connection to {own.address} lost; attaching again")
+        later = read_until(master, f"connection to {own.address} lost; attaching again")
         assert "epochs/s" not in later
         process.send_signal(signal.SIGINT)
         assert "gradstream watch" in read_until(master, "stop it:")
@@ -206,7 +206,7 @@ def test_a_server_that_goes_away_is_told(tmp_path: Path) -> None:
         while not process.stdout.readline().startswith("epoch"):
             pass
         own.process.kill()
-        assert "trying again" in process.stderr.readline()
+        assert process.stderr.readline() == f"connection to {own.address} lost; attaching again ...\n"
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
         assert process.returncode == 130

@@ -28,9 +28,11 @@ class Connection:
         self._lost = True
         if self.view is None:
             click.echo(f"no connection to {server} ({error.message}); trying again ...", err=True)
-        elif not self.view.connection_lost(f"connection to {server} lost; attaching again ..."):
-            click.echo(f"connection to {server} lost ({error.message}); attaching again ...", err=True)
-            self._told = True
+            return
+        text = f"connection to {server} lost; attaching again ..."
+        self._told = not self.view.connection_lost(text)
+        if self._told:
+            click.echo(text, err=True)
 
     def works(self) -> None:
         """Note that something of a run has come: the next loss is told again."""
