@@ -3,20 +3,26 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.domain import resolved, table
+from tests.domain import begun, resolved, table, told
 from tests.processes import descendants, parent, wait_for_end, wait_until_idle
 
 from gradstream_server.executors.local import LocalExecutor
+from gradstream_server.executors.messages import Equipment
 from gradstream_server.jobs.errors import FaultReason
-from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started, StateChange
-from gradstream_server.jobs.executor import Executor, Task
+from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Event, Started, StateChange
+from gradstream_server.jobs.executor import Executor, Interrupted, Task
+from gradstream_server.jobs.run import next_attempt
+from gradstream_server.stores.checkpoints import FileCheckpoints
 from gradstream_server.stores.files import FileDataStore
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -25,14 +31,22 @@ def _quiet() -> None:
     """Workers of tests say nothing."""
 
 
+Said = list[Event | Interrupted]
 Open = Callable[..., AbstractAsyncContextManager[Executor]]
 
 
 @asynccontextmanager
-async def local(folder: Path, slots: int = 1, stop_grace_s: float = 60) -> AsyncIterator[Executor]:
+async def local(
+    folder: Path,
+    slots: int = 1,
+    stop_grace_s: float = 60,
+    threads: int = 1,
+    checkpoint_interval_s: float = 60,
+) -> AsyncIterator[Executor]:
     """Worker processes of this machine."""
     data = FileDataStore(folder)
-    executor = LocalExecutor(slots, 1, data.path, stop_grace_s, _quiet)
+    equipment = Equipment(threads, FileCheckpoints(folder / "checkpoints"), checkpoint_interval_s, _quiet)
+    executor = LocalExecutor(slots, equipment, data.path, stop_grace_s)
     executor.start()
     try:
         yield executor
@@ -58,27 +72,40 @@ def endless(job: str = "job") -> Task:
     return task(job, epochs=10_000_000, report_every=1_000_000)
 
 
-async def run(executor: Executor, what: Task) -> list[Event]:
-    return [event async for events in executor.run(what) for event in events]
+def slow_epochs(folder: Path) -> Task:
+    """A task whose epochs take a minute each."""
+    data = table(rows=2_000_000, features=1)
+    what = task(trainer="autograd", data=data, batch_size=1, shuffle=False)
+    FileDataStore(folder).put(what.spec.data.digest, data)
+    return what
 
 
-async def until_begun(executor: Executor, what: Task) -> tuple[asyncio.Task[list[Event]], list[Event]]:
-    """A task that is under way, what it has told at first, and what it tells at last."""
-    begun = asyncio.Event()
-    events: list[Event] = []
+async def run(executor: Executor, what: Task) -> Said:
+    return [event async for said in executor.run(what) for event in _flat(said)]
 
-    async def follow() -> list[Event]:
-        async for some in executor.run(what):
-            events.extend(some)
-            begun.set()
-        return events
+
+def _flat(said: Sequence[Event] | Interrupted) -> Sequence[Event | Interrupted]:
+    return [said] if isinstance(said, Interrupted) else said
+
+
+async def until(executor: Executor, what: Task, kind: type = Started) -> tuple[asyncio.Task[Said], Said]:
+    """A task that is under way and has said something of a kind; all that it says, now and later."""
+    happened = asyncio.Event()
+    all_said: Said = []
+
+    async def follow() -> Said:
+        async for said in executor.run(what):
+            all_said.extend(_flat(said))
+            if any(isinstance(event, kind) for event in _flat(said)):
+                happened.set()
+        return all_said
 
     following = asyncio.create_task(follow())
-    await begun.wait()
-    return following, events
+    await happened.wait()
+    return following, all_said
 
 
-def fault_of(event: Event) -> FaultReason | None:
+def fault_of(event: Event | Interrupted) -> FaultReason | None:
     return event.fault.reason if isinstance(event, StateChange) and event.fault else None
 
 
@@ -120,27 +147,69 @@ async def test_as_many_tasks_run_at_once_as_there_are_slots(open_executor: Open,
     """A machine's cores would be idle while jobs wait."""
     async with open_executor(tmp_path, slots=2) as executor:
         assert executor.slots == 2
-        running = [await until_begun(executor, endless(job)) for job in ("a", "b")]
+        running = [await until(executor, endless(job)) for job in ("a", "b")]
         for job in ("a", "b"):
             executor.stop(job)
         for following, _ in running:
-            assert (await following)[-1] == StateChange("CANCELLED")
+            assert isinstance((await following)[-1], Interrupted)
 
 
 async def test_a_stop_ends_a_task_at_the_end_of_an_epoch(open_executor: Open, tmp_path: Path) -> None:
-    """A user could not stop a job, or would lose its curve, or the worker with it."""
+    """A user could not stop a job, or would lose its curve, its model, or the worker with it."""
     async with open_executor(tmp_path) as executor:
-        following, events = await until_begun(executor, endless())
+        following, said = await until(executor, endless())
         before = workers()
         executor.stop("job")
         executor.stop("job")
         await following
-        assert [type(event) for event in events[:2]] == [Started, EpochUpdates]
-        assert events[-1] == StateChange("CANCELLED")
-        executor.stop("job")  # It has ended: nothing happens.
-        executor.stop("unknown")
+        assert [type(event) for event in said[:2]] == [Started, EpochUpdates]
+        *_, checkpointed, interrupted = said
+        assert isinstance(checkpointed, Checkpointed)
+        assert isinstance(interrupted, Interrupted)
+        assert (interrupted.died, interrupted.killed) == (None, False)
+        assert interrupted.result_so_far
+        assert interrupted.result_so_far.epochs == checkpointed.epoch
+        executor.stop("unknown")  # Nothing happens.
         assert isinstance((await run(executor, task("next")))[-1], Completed)
         assert workers() == before
+
+
+@pytest.mark.parametrize("how", ["stopped", signal.SIGKILL, signal.SIGSEGV])
+async def test_a_task_goes_on_where_it_was(
+    open_executor: Open, tmp_path: Path, how: str | signal.Signals
+) -> None:
+    """A crash, or a pause, would cost a user the training until then, or change its result."""
+    what = task(epochs=150_000, report_every=1_000, trainer="manual")
+    async with open_executor(tmp_path, checkpoint_interval_s=0) as executor:
+        undisturbed = await run(executor, what)
+        job = begun(what.spec)
+        following, first = await until(executor, next_attempt(job, what.spec), Checkpointed)
+        if isinstance(how, signal.Signals):
+            (worker,) = workers()
+            os.kill(worker, how)
+            await following
+            assert isinstance(first[-1], Interrupted)
+            assert first[-1].died
+            assert first[-1].died.reason is FaultReason.WORKER_DIED
+            assert f"signal {how.value}" in first[-1].died.message
+        else:
+            executor.stop(job.id)
+            await following
+        job = told(job, [*first[:-1], StateChange("RUNNING")])
+        assert 0 < job.checkpoints[0].epoch < what.spec.epochs
+        second = await run(executor, next_attempt(job, what.spec))
+        assert not any(isinstance(event, Started) for event in second)
+        assert curve(first + second) == curve(undisturbed)
+        *_, end = second
+        *_, expected = undisturbed
+        assert isinstance(end, Completed)
+        assert isinstance(expected, Completed)
+        assert (end.final_loss, end.receipt) == (expected.final_loss, expected.receipt)
+
+
+def curve(said: Said) -> list[tuple[int, float]]:
+    updates = [event for event in said if isinstance(event, EpochUpdates)]
+    return [pair for u in updates for pair in zip(u.epochs.tolist(), u.losses.tolist(), strict=True)]
 
 
 async def test_a_stop_before_there_is_a_worker(open_executor: Open, tmp_path: Path) -> None:
@@ -149,37 +218,107 @@ async def test_a_stop_before_there_is_a_worker(open_executor: Open, tmp_path: Pa
         following = asyncio.create_task(run(executor, endless()))
         await asyncio.sleep(0)  # Let it ask for a worker: there is none yet.
         executor.stop("job")
-        assert await following == [StateChange("CANCELLED")]
+        assert await following == [Interrupted()]
         assert isinstance((await run(executor, task("job")))[-1], Completed)
 
 
 async def test_a_task_that_does_not_stop_is_killed(open_executor: Open, tmp_path: Path) -> None:
     """A user's cancel would wait as long as one epoch takes, an hour for large data."""
-    data = table(rows=2_000_000, features=1)
-    slow = task(trainer="autograd", data=data, batch_size=1, shuffle=False)  # An epoch takes a minute.
-    FileDataStore(tmp_path).put(slow.spec.data.digest, data)
     async with open_executor(tmp_path, stop_grace_s=0.1) as executor:
-        following, events = await until_begun(executor, slow)
+        following, said = await until(executor, slow_epochs(tmp_path))
         executor.stop("job")
         await following
-        assert isinstance(events[0], Started)
-        assert isinstance(events[-1], StateChange)
-        assert (events[-1].state, events[-1].fault) == ("CANCELLED", None)
-        assert "killed" in events[-1].reason
+        assert isinstance(said[0], Started)
+        assert said[-1] == Interrupted(killed=True)
         assert isinstance((await run(executor, task("next")))[-1], Completed)
 
 
-async def test_a_worker_that_dies_fails_its_task_and_is_replaced(open_executor: Open, tmp_path: Path) -> None:
-    """A crash would leave a job RUNNING for ever, and the server with a worker less."""
+async def test_a_worker_that_dies_while_it_stops_was_not_killed(open_executor: Open, tmp_path: Path) -> None:
+    """A user would be told of a trainer that does not stop, and not of one that crashes."""
     async with open_executor(tmp_path) as executor:
-        following, events = await until_begun(executor, endless())
+        following, said = await until(executor, slow_epochs(tmp_path))
+        executor.stop("job")
         (worker,) = workers()
-        os.kill(worker, signal.SIGKILL)
+        os.kill(worker, signal.SIGSEGV)
         await following
-        assert isinstance(events[0], Started)
-        assert fault_of(events[-1]) is FaultReason.WORKER_DIED
-        assert "signal 9" in getattr(events[-1], "reason", "")
-        assert isinstance((await run(executor, task("next")))[-1], Completed)
+        assert isinstance(said[-1], Interrupted)
+        assert (said[-1].killed, said[-1].died is None) == (False, False)
+
+
+async def test_a_suspended_worker_holds_up_nobody(open_executor: Open, tmp_path: Path) -> None:
+    """One worker that the system does not let run would stop the whole server for every user."""
+    async with open_executor(tmp_path, stop_grace_s=0.1) as executor:
+        await executor.devices()
+        (worker,) = workers()
+        os.kill(worker, signal.SIGSTOP)
+        # More than a pipe takes.
+        what = task("large", predict_rows=np.zeros((100_000, 1)))
+        following = asyncio.create_task(run(executor, what))
+        await asyncio.sleep(0)  # Let it be given to a worker.
+        executor.stop("large")
+        assert await following == [Interrupted(killed=True)]
+        assert isinstance((await run(executor, what))[-1], Completed)
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+async def test_a_task_that_takes_more_memory_than_it_may_fails_alone(
+    open_executor: Open, tmp_path: Path, trainer: str
+) -> None:
+    """One job too large would take the machine from all others, or the worker from the next."""
+    data = table(rows=400_000, features=20)  # 64 MB
+    unlimited = task(trainer=trainer, data=data, epochs=2, learning_rate=1e-3)
+    FileDataStore(tmp_path).put(unlimited.spec.data.digest, data)
+    limited = replace(unlimited, spec=replace(unlimited.spec, max_memory_bytes=64 << 20))
+    async with open_executor(tmp_path) as executor:
+        await executor.devices()
+        before = workers()
+        for _ in range(2):
+            *_, end = await run(executor, limited)
+            assert isinstance(end, StateChange)
+            assert fault_of(end) is FaultReason.OUT_OF_MEMORY
+            assert f"{64 << 20} bytes of max_memory_bytes" in end.reason
+            assert isinstance((await run(executor, unlimited))[-1], Completed)
+        assert workers() == before
+
+
+@pytest.mark.parametrize("threads", [1, 2, 16])
+async def test_a_limit_of_memory_does_not_hinder_a_task_within_it(
+    open_executor: Open, tmp_path: Path, threads: int
+) -> None:
+    """The smallest limit would fail jobs that need next to nothing, or kill workers for want of threads."""
+    data = table(rows=200_000, features=4, dtype="float32")  # 4 MB, worth several threads.
+    async with open_executor(tmp_path, threads=threads) as executor:
+        for trainer in TRAINERS:
+            for rows in (None, data):
+                what = task(
+                    trainer=trainer, data=rows, epochs=20, learning_rate=1e-3, max_memory_bytes=64 << 20
+                )
+                FileDataStore(tmp_path).put(what.spec.data.digest, data)
+                *_, end = await run(executor, what)
+                assert isinstance(end, Completed), end
+
+
+def test_workers_end_with_a_server_that_is_killed(open_executor: Open, tmp_path: Path) -> None:
+    """A server that died would leave processes that train for hours, for nobody."""
+    program = (
+        "import asyncio, pathlib, tests.contract.test_executors as this; "
+        f"asyncio.run(this.train_for_hours(this.{open_executor.__name__}, pathlib.Path({str(tmp_path)!r})))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as server:
+        assert server.stdout
+        assert server.stdout.readline() == b"begun\n"
+        left = descendants(server.pid)
+        server.kill()
+    assert len(left) >= 2  # The fork server and a worker.
+    wait_for_end(left)
+
+
+async def train_for_hours(open_executor: Open, folder: Path) -> None:
+    """What a server does in the test above."""
+    async with open_executor(folder) as executor:
+        following, _ = await until(executor, slow_epochs(folder))
+        print("begun", flush=True)
+        await following
 
 
 async def test_a_worker_that_dies_idle_is_replaced(open_executor: Open, tmp_path: Path) -> None:
@@ -208,7 +347,7 @@ async def test_a_stop_before_the_task_has_begun(open_executor: Open, tmp_path: P
     async with open_executor(tmp_path) as executor:
         await executor.devices()
         executor.stop("job")
-        assert [event.state for event in await run(executor, endless())] == ["CANCELLED"]
+        assert await run(executor, endless()) == [Interrupted()]
 
 
 async def test_a_worker_that_nobody_listens_to_waits(open_executor: Open, tmp_path: Path) -> None:
@@ -245,7 +384,7 @@ async def test_devices_are_those_that_a_task_can_name(open_executor: Open, tmp_p
 async def test_closing_leaves_no_processes(open_executor: Open, tmp_path: Path) -> None:
     """A stopped server would go on using the machine."""
     async with open_executor(tmp_path, slots=2) as executor:
-        following, _ = await until_begun(executor, endless())
+        following, _ = await until(executor, endless())
         await executor.devices()
         mine = workers()
     following.cancel()

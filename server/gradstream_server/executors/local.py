@@ -4,20 +4,16 @@ This module lives in the server's main process and never imports torch; `worker.
 """
 
 import asyncio
-import contextlib
 import logging
 import multiprocessing
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from importlib import import_module
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any
 
-from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
-from gradstream_server.jobs.errors import Fault, FaultReason, NoWorker
+from gradstream_server.executors.messages import Assignment, Equipment, Hello
+from gradstream_server.executors.worker_process import WorkerProcess
+from gradstream_server.jobs.errors import NoWorker
 from gradstream_server.jobs.events import Completed, Event, StateChange
 from gradstream_server.jobs.executor import Device, Interrupted, Task
 from gradstream_server.jobs.job import ENDED
@@ -27,8 +23,6 @@ _logger = logging.getLogger(__name__)
 _RESPAWN_S = 1.0
 _CLOSE_S = 2.0
 _INBOX = 8
-_PIPE_BYTES = 64 << 10
-"""As many find room in an empty pipe, whether or not its other end is read."""
 _TRIES = 3
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,12 +48,12 @@ class LocalExecutor:
         self._equipment = equipment
         self._locate = locate
         self._stop_grace_s = stop_grace_s
-        self._idle: list[_Worker] = []
-        self._waiting: dict[str, asyncio.Future[_Worker | None]] = {}
+        self._idle: list[WorkerProcess] = []
+        self._waiting: dict[str, asyncio.Future[WorkerProcess | None]] = {}
         self._stopped: set[str] = set()
         """Jobs that were stopped while they waited for a worker."""
-        self._workers: set[_Worker] = set()
-        self._busy: dict[str, _Worker] = {}
+        self._workers: set[WorkerProcess] = set()
+        self._busy: dict[str, WorkerProcess] = {}
         self._background: set[asyncio.Task[None]] = set()
         """Workers that are being started, or whose end is waited for."""
         self._devices: asyncio.Future[Sequence[Device]] = asyncio.get_running_loop().create_future()
@@ -115,7 +109,7 @@ class LocalExecutor:
             worker.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
-    async def _begin(self, task: Task) -> "tuple[_Worker | None, Sequence[Event] | Interrupted]":
+    async def _begin(self, task: Task) -> tuple[WorkerProcess | None, Sequence[Event] | Interrupted]:
         """Give the task to a worker, and wait for what it says; no worker when it was stopped before."""
         data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
         for another in (True, False):
@@ -132,22 +126,22 @@ class LocalExecutor:
             self._release(worker, task)
         return None, Interrupted()
 
-    async def _next(self, worker: "_Worker") -> Sequence[Event] | Interrupted:
+    async def _next(self, worker: WorkerProcess) -> Sequence[Event] | Interrupted:
         said = await worker.inbox.get()
         if worker.inbox.empty():
             self._listen(worker)
-        return _died(worker) if said is None else said
+        return worker.died() if said is None else said
 
-    def _listen(self, worker: "_Worker") -> None:
+    def _listen(self, worker: WorkerProcess) -> None:
         """Read what a worker says, from now on."""
         if not worker.listened_to and not worker.connection.closed:
             worker.listened_to = True
             asyncio.get_running_loop().add_reader(worker.connection.fileno(), self._receive, worker)
 
-    async def _free_worker(self, job: str) -> "_Worker | None":
+    async def _free_worker(self, job: str) -> WorkerProcess | None:
         """A worker for a job; None when the job is stopped before there is one."""
         while job not in self._stopped:
-            worker: _Worker | None
+            worker: WorkerProcess | None
             if self._idle:
                 # The one that worked last, whose caches are warm.
                 worker = self._idle.pop()
@@ -163,7 +157,7 @@ class LocalExecutor:
                 return worker
         return None
 
-    def _offer(self, worker: "_Worker") -> None:
+    def _offer(self, worker: WorkerProcess) -> None:
         """Give a worker that is free to who waits longest, or keep it for who comes next."""
         for waiting in self._waiting.values():
             if not waiting.done():
@@ -171,7 +165,7 @@ class LocalExecutor:
                 return
         self._idle.append(worker)
 
-    def _release(self, worker: "_Worker", task: Task, reusable: bool = True) -> None:
+    def _release(self, worker: WorkerProcess, task: Task, reusable: bool = True) -> None:
         del self._busy[task.job]
         worker.job = None
         worker.has_task = worker.stopping = False
@@ -196,34 +190,22 @@ class LocalExecutor:
         if self._closing:
             return
         try:
-            process, connection = await asyncio.to_thread(self._fork)
+            worker = await asyncio.to_thread(WorkerProcess.start, self._equipment)
         except Exception:
             # No memory, or no process, to be had now: without another try the slot would be lost for good.
             _logger.exception("a worker could not be started")
             self._spawn(_RESPAWN_S)
             return
-        worker = _Worker(process, connection)
         self._workers.add(worker)
         self._listen(worker)
 
-    def _fork(self) -> tuple[BaseProcess, Connection]:
-        context = multiprocessing.get_context("forkserver")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve_tasks,
-            args=(theirs, self._equipment),
-            name="gradstream-worker",
-            daemon=True,
-        )
-        process.start()
-        theirs.close()
-        return process, ours
-
-    def _receive(self, worker: "_Worker") -> None:
+    def _receive(self, worker: WorkerProcess) -> None:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
             self._workers.discard(worker)
+            if worker in self._idle:
+                self._idle.remove(worker)
             worker.close()
             self._do_in_background(self._lost(worker))
             return
@@ -241,12 +223,12 @@ class LocalExecutor:
                 worker.listened_to = False
                 asyncio.get_running_loop().remove_reader(worker.connection.fileno())
 
-    async def _lost(self, worker: "_Worker") -> None:
+    async def _lost(self, worker: WorkerProcess) -> None:
         await asyncio.to_thread(worker.join, _CLOSE_S)
         worker.inbox.put_nowait(None)
         if self._closing:
             return
-        _logger.warning("a worker has ended", extra={"exit_code": worker.process.exitcode, "job": worker.job})
+        _logger.warning("a worker has ended", extra={"exit_code": worker.exit_code, "job": worker.job})
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= _TRIES and not self._devices.done():
@@ -255,79 +237,8 @@ class LocalExecutor:
         self._spawn(0 if worker.ready else _RESPAWN_S)
 
 
-class _Worker:
-    """The server's end of a worker."""
-
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.process = process
-        self.connection = connection
-        self.inbox: asyncio.Queue[Sequence[Event] | Interrupted | None] = asyncio.Queue()
-        self.ready = False
-        self.listened_to = False
-        self.job: str | None = None
-        self.has_task = False
-        """Whether the task of its job has been sent to it."""
-        self.stopping = False
-        self.kill_timer: asyncio.TimerHandle | None = None
-        self.killed = False
-
-    async def assign(self, assignment: Assignment) -> None:
-        """Send the task of its job, and that it is to stop, if that has come meanwhile."""
-        content = ForkingPickler.dumps(assignment)
-        if len(content) <= _PIPE_BYTES:
-            self._send(content)
-        else:
-            # A worker may be slow to read, or suspended: that must not hold up the server.
-            await asyncio.to_thread(self._send, content)
-        self.has_task = True
-        if self.stopping:
-            self.send_stop()
-
-    def send_stop(self) -> None:
-        """Tell it to stop its job; if its task is still on the way, `assign` does."""
-        if self.has_task and self.job:
-            self._send(ForkingPickler.dumps(Stop(self.job)))
-
-    def kill(self) -> None:
-        """End it by force."""
-        self.killed = True
-        self.process.kill()
-
-    def _send(self, content: memoryview) -> None:
-        # A worker that has died is noticed where its answers are read.
-        with contextlib.suppress(OSError):
-            self.connection.send_bytes(content)
-
-    def close(self) -> None:
-        """Close the pipe, which is what ends a worker."""
-        if not self.connection.closed:
-            asyncio.get_running_loop().remove_reader(self.connection.fileno())
-            self.connection.close()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the process to end, and kill it when it takes too long."""
-        self.process.join(timeout_s)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-
-
-def _serve_tasks(connection: Connection, equipment: Equipment) -> None:
-    """What a worker process runs. Imported by name: only there may torch come with it."""
-    import_module("gradstream_server.executors.worker").main(connection, equipment)
-
-
 def _ends(said: Sequence[Event] | Interrupted) -> bool:
     if isinstance(said, Interrupted):
         return True
     last = said[-1]
     return isinstance(last, Completed) or (isinstance(last, StateChange) and last.state in ENDED)
-
-
-def _died(worker: _Worker) -> Interrupted:
-    if worker.killed:
-        return Interrupted(killed=True)
-    code = worker.process.exitcode or 0
-    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-    fault = Fault(FaultReason.WORKER_DIED, f"its worker {how}", {"exit_code": str(code)})
-    return Interrupted(died=fault)

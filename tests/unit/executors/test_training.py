@@ -16,6 +16,7 @@ from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import FaultReason
 from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Started, StateChange
 from gradstream_server.jobs.executor import Task
+from gradstream_server.trainers.registry import TRAINERS
 
 
 @given(epochs=st.integers(1, 40), report_every=st.integers(1, 50), together=st.booleans())
@@ -188,6 +189,20 @@ def test_with_scaling_all_is_in_the_datas_own_units(trainer: str, intercept: boo
     mean, scale = started.scaling
     np.testing.assert_allclose(scale, data.features.std(axis=0))
     np.testing.assert_allclose(mean, data.features.mean(axis=0) if intercept else np.zeros(3))
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_what_waits_to_be_told_is_what_it_was(trainer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user would see the trained parameters as those before training, or as those of an earlier epoch."""
+    set_pace(monkeypatch, first_s=0)
+    checkpoints = MemoryCheckpoints()
+    spec = small_spec(trainer, initial_parameters={"weight": np.array(0.5)}, epochs=3)
+    events, _ = run(Task("job", spec), checkpoints=checkpoints, interval_s=0)
+    assert isinstance(events[0], Started)
+    assert events[0].parameters["weight"].tolist() == [[0.5]]
+    after_first = next(event for event in events if isinstance(event, EpochUpdates)).parameters["weight"][0]
+    kept = checkpoints.read("job", "1-1")
+    assert kept.result.parameters["weight"].tolist() == kept.state["weight"].tolist() == after_first.tolist()
 
 
 def test_the_receipt_is_enough_to_compare_two_trainings() -> None:
