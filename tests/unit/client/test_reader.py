@@ -1,71 +1,40 @@
 """A log read over connections that break: whoever waits for a job must get all of it, once, and its end."""
 
-from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Generic, Protocol
+from typing import Protocol
 
 import pytest
-from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
+from tests.unit.client.scripted import (
+    BROKEN,
+    Script,
+    Scripted,
+    Silence,
+    completed,
+    epochs,
+    event,
+    heartbeat,
+    run_over,
+    state,
+)
 
-from gradstream.errors import JobCancelledError, JobFailedError, UnavailableError
-from gradstream.events import Checkpoint, EpochUpdate, EpochUpdates, Heartbeat, JobWarning, StateChange
-from gradstream.job import JobState
-from gradstream.methods import Method, Request, Response
-from gradstream.reader import Reader
-from gradstream.run import Run
-from gradstream.session import Session
-from gradstream.v1 import event_pb2, job_pb2
-from gradstream.v1.training_service_pb2 import TrainRequest, WatchJobRequest
+from gradstream import (
+    Checkpoint,
+    EpochUpdate,
+    Heartbeat,
+    JobCancelledError,
+    JobFailedError,
+    JobState,
+    JobWarning,
+    Run,
+    StateChange,
+    UnavailableError,
+)
+from gradstream.v1 import event_pb2
+from gradstream.v1.training_service_pb2 import WatchJobRequest
 
-BROKEN = UnavailableError("Socket closed", code="UNAVAILABLE")
 SILENCE_S = 1000.0
 """Longer than any patience here."""
-
-
-class Silence(float):
-    """Seconds in which nothing comes."""
-
-
-Script = list[event_pb2.TrainingEvent | Silence | UnavailableError]
-
-
-class Scripted:
-    """A transport whose n-th stream follows the n-th script; when there are no more, nobody is there."""
-
-    def __init__(self, *scripts: Script) -> None:
-        self.scripts, self.requests, self.now = list(scripts), list[Message](), 0.0
-
-    async def call(self, method: Method[Request, Response], _request: Request, _timeout_s: float) -> Response:
-        assert method.response is job_pb2.Job
-        return method.response()
-
-    def open(self, _method: Method[Request, Response], request: Request) -> "Stream[Response]":
-        self.requests.append(request)
-        return Stream(self, iter(self.scripts.pop(0) if self.scripts else [BROKEN]))
-
-    async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-class Stream(Generic[Response]):
-    """The messages of one script."""
-
-    def __init__(self, transport: Scripted, script: Iterator[object]) -> None:
-        self._transport, self._script = transport, script
-
-    async def read(self) -> Response | None:
-        for step in self._script:
-            if isinstance(step, Silence):
-                self._transport.now += step
-                continue
-            if isinstance(step, UnavailableError):
-                raise step
-            return step  # type: ignore[return-value]  # what the test has put there
-        return None
-
-    def cancel(self) -> None:
-        pass
 
 
 class Start(Protocol):
@@ -81,35 +50,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     def start(*scripts: Script, patience_s: float = 60.0) -> tuple[Run, Scripted]:
         transport = Scripted(*scripts)
         monkeypatch.setattr("gradstream.session.time", SimpleNamespace(monotonic=lambda: transport.now))
-        session = Session(transport, "here:1", 60.0, patience_s)
-        return Run(
-            Reader(session, TrainRequest(request_id="11111111-1111-4111-8111-111111111111"))
-        ), transport
+        return run_over(transport, patience_s), transport
 
     return start
-
-
-def event(sequence: int, attempt: int = 1, **kind: Message) -> event_pb2.TrainingEvent:
-    return event_pb2.TrainingEvent(job="j", sequence=sequence, attempt=attempt, **kind)  # type: ignore[arg-type]
-
-
-def state(sequence: int, name: str, attempt: int = 1, **more: object) -> event_pb2.TrainingEvent:
-    change = event_pb2.StateChange(state=event_pb2.JobState.Value(f"JOB_STATE_{name}"), **more)  # type: ignore[arg-type]
-    return event(sequence, attempt, state_change=change)
-
-
-def epochs(sequence: int, *numbers: int, attempt: int = 1) -> event_pb2.TrainingEvent:
-    losses = [1.0 / number for number in numbers]
-    return event(sequence, attempt, epoch_updates=event_pb2.EpochUpdates(epochs=numbers, losses=losses))
-
-
-def completed(sequence: int) -> event_pb2.TrainingEvent:
-    return event(sequence, completed=event_pb2.Completed(epochs=4))
-
-
-def heartbeat(sequence: int, jobs_ahead: int = 0) -> event_pb2.TrainingEvent:
-    beat = event_pb2.Heartbeat(state=event_pb2.JOB_STATE_QUEUED, jobs_ahead=jobs_ahead)
-    return event(sequence, heartbeat=beat)
 
 
 def test_a_job_that_lives_through_everything(start: Start) -> None:
@@ -122,17 +65,8 @@ def test_a_job_that_lives_through_everything(start: Start) -> None:
         [epochs(10, 3, 4, attempt=3), completed(11)],
     )
     seen = list(run)
-    assert [each.sequence for each in seen if not isinstance(each, EpochUpdate)] == [
-        1,
-        2,
-        4,
-        5,
-        6,
-        7,
-        8,
-        9,
-        11,
-    ]
+    others = [each for each in seen if not isinstance(each, EpochUpdate)]
+    assert [each.sequence for each in others] == [1, 2, 4, 5, 6, 7, 8, 9, 11]
     assert [each.epoch for each in seen if isinstance(each, EpochUpdate)] == [1, 2, 3, 4]
     assert [each.epoch for each in seen if isinstance(each, Checkpoint)] == [2]
     assert [each.reason for each in seen if isinstance(each, JobWarning)] == ["ENVIRONMENT_CHANGED"]
@@ -156,13 +90,9 @@ def test_heartbeats_tell_how_many_are_ahead_and_nothing_of_the_place(start: Star
 
 def test_heartbeats_for_who_asks(start: Start) -> None:
     run, _ = start([state(1, "QUEUED", 0, jobs_ahead=3), heartbeat(1, 2), heartbeat(1, 1), completed(2)])
-    ahead = [
-        (type(each), run.jobs_ahead)
-        for each in run.events(heartbeats=True)
-        if not isinstance(each, EpochUpdates)
-    ]
+    ahead = [(type(each), run.jobs_ahead) for each in run.events(heartbeats=True)]
     assert ahead[:3] == [(StateChange, 3), (Heartbeat, 2), (Heartbeat, 1)]
-    assert [type(each) for each in run] == []
+    assert list(run) == []
 
 
 def test_nobody_gets_heartbeats_who_has_not_asked(start: Start) -> None:
