@@ -16,7 +16,7 @@ from itertools import islice
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import Draining, JobNotFound, SequenceBeyondLog
 from gradstream_server.jobs.events import Event
-from gradstream_server.jobs.job import Job, advance
+from gradstream_server.jobs.job import IllegalTransition, Job, advance
 from gradstream_server.jobs.store import JobStore, Write
 
 _TAIL_BYTES = 1 << 20
@@ -185,7 +185,9 @@ class EventLog:
         return Write(job, records)
 
     def _write(self, job: str, events: Sequence[Event], new: bool = False) -> "asyncio.Future[Job]":
-        live = self._live[job]
+        live = self._live.get(job)
+        if live is None:
+            raise IllegalTransition(f"job {job} has ended")
         write = self._encode(live.job, events)
         live.job = write.job
         entry = _Entry(write, new, asyncio.get_running_loop().create_future())

@@ -88,7 +88,7 @@ class JobRun:
             if not self._log.is_live(task.job):
                 # It never was kept, which its caller is told.
                 return
-            _logger.exception("a job cannot go on", extra={"job": task.job})
+            _logger.error("a job cannot go on", extra={"job": task.job}, exc_info=_surprise(error))
             job = await self._fail(task.job, error)
         if job.ended and (job.checkpoints or job.attempt > 1):
             await asyncio.to_thread(self._checkpoints.remove, job.id)
@@ -172,8 +172,9 @@ class JobRun:
                 return await self._log.append(job, StateChange(JobState.FAILED, message, fault=fault))
             except IllegalTransition:
                 return await self._log.get(job)
-            except Exception:
-                _logger.exception("the end of a job cannot be stored; trying again", extra={"job": job})
+            except Exception as again:
+                what = "the end of a job cannot be stored; trying again"
+                _logger.error(what, extra={"job": job}, exc_info=_surprise(again))
                 # Nothing tells when a disk has room again.
                 await asyncio.sleep(_RETRY_S)
         # The next server goes on with it.
@@ -186,6 +187,11 @@ async def result_so_far(checkpoints: CheckpointStore, job: Job) -> Completed | N
         with suppress(CheckpointUnusable):
             return (await asyncio.to_thread(checkpoints.read, job.id, kept.name)).result
     return None
+
+
+def _surprise(error: Exception) -> Exception | None:
+    """An error whose origin the log has to tell."""
+    return None if isinstance(error, StorageFull) else error
 
 
 def next_attempt(job: Job, spec: Spec) -> Task:

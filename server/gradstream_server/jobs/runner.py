@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from gradstream_server.jobs.checkpoint import CheckpointStore
@@ -93,20 +93,25 @@ class JobRunner:
         else:
             self._reserved_places -= 1
 
-    def take(self, place: Place, job: Job, spec: Spec, stored: "asyncio.Future[Job]") -> None:
-        """Run a job in its reserved slot, being RUNNING; or queue it, being QUEUED.
+    async def take(self, place: Place, job: Job, spec: Spec, stored: "asyncio.Future[Job]") -> Job:
+        """Run a job in its reserved slot, or queue it, and return it once it is stored.
 
         Args:
-            stored: the job being that, on its way to the store. A worker does not wait until the job is
-                stored. Where it cannot be, its task is stopped.
+            job: RUNNING when the place is a slot, else QUEUED.
+            stored: the same, on its way to the store. A worker does not wait for it; where it fails, its task
+                is stopped. The queue does.
         """
         if place.starts:
             self._reserved_slots -= 1
             stored.add_done_callback(partial(self._stop_unkept, job.id))
             self._start(next_attempt(job, spec), stored)
-        else:
+            return await stored
+        try:
+            job = await stored
+        finally:
             self._reserved_places -= 1
-            self.submit(job, spec)
+        self.submit(job, spec)
+        return job
 
     def submit(self, job: Job, spec: Spec) -> None:
         """Queue a job, being QUEUED, whether or not there is room."""
@@ -189,8 +194,8 @@ class JobRunner:
             # Another has resumed or cancelled it.
             self.release(place)
             return await self._when(job, _GOES_ON)
-        self.take(place, job, spec, stored)
-        return await stored
+        started = replace(job, state=JobState.RUNNING, attempt=job.attempt + 1) if place.starts else job
+        return await self.take(place, started, spec, stored)
 
     async def drain(self) -> None:
         """Start nothing more, and stop what runs with a checkpoint, for the next server to go on with."""
@@ -204,13 +209,15 @@ class JobRunner:
 
     def _stop_unkept(self, job: str, stored: "asyncio.Future[Job]") -> None:
         """Stop the task of a job that could not be kept: its caller is told, its worker is free again."""
-        if stored.exception():
+        if stored.exception() and job in self._running:
             self._executor.stop(job)
 
     def _start_next(self) -> None:
         while len(self._queue) and not self._draining and self._free_slots > 0:
             task = self._queue.pop()
-            self._start(task, self._log.append(task.job, StateChange(JobState.RUNNING)))
+            # Not when it was cancelled or paused at the very moment when it was queued.
+            with suppress(IllegalTransition):
+                self._start(task, self._log.append(task.job, StateChange(JobState.RUNNING)))
 
     @property
     def _free_slots(self) -> int:

@@ -6,9 +6,10 @@ import logging
 import secrets
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
@@ -152,11 +153,7 @@ class JobService:
             if existing := await self._find(job):
                 return existing
             raise
-        # A caller who leaves now must not leave half a job behind.
-        admitting = asyncio.create_task(self._admit(job, spec, data, place))
-        self._admitting.add(admitting)
-        admitting.add_done_callback(self._admitting.discard)
-        return await asyncio.shield(admitting)
+        return await self._to_the_end(self._admit(job, spec, data, place))
 
     async def _admit(self, job: Job, spec: Spec, data: InlineData, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
@@ -173,8 +170,7 @@ class JobService:
                 self._runner.release(place)
                 raise
             started = replace(job, state=JobState.RUNNING, attempt=1) if place.starts else job
-            self._runner.take(place, started, spec, created)
-            kept = await created
+            kept = await self._runner.take(place, started, spec, created)
             self._presence.expect(kept)
             return kept
         except RequestIdTaken:
@@ -185,6 +181,13 @@ class JobService:
             raise NoRoom from error
         finally:
             self._admitted_data -= Counter([job.data_digest])
+
+    async def _to_the_end(self, admitting: Coroutine[Any, Any, Job]) -> Job:
+        """Do it even when the caller leaves: he must not leave half a job behind."""
+        task = asyncio.create_task(admitting)
+        self._admitting.add(task)
+        task.add_done_callback(self._admitting.discard)
+        return await asyncio.shield(task)
 
     async def _find(self, job: Job) -> Job | None:
         """The job that the same request has made before.
@@ -266,7 +269,7 @@ class JobService:
         if self._draining and found.state is JobState.PAUSED:
             raise Draining
         if not found.ended:
-            found = await self._runner.resume(found, self._codec.decode_spec(found.spec))
+            found = await self._to_the_end(self._runner.resume(found, self._codec.decode_spec(found.spec)))
         return _living(found, "resumed")
 
     async def delete(self, job: str) -> None:

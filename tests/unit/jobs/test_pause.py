@@ -112,6 +112,19 @@ async def test_what_is_being_cancelled_or_has_ended_is_refused(store: HeldStore)
                 await verb("nope")
 
 
+async def test_a_caller_who_leaves_has_resumed_all_the_same(store: HeldStore) -> None:
+    """A job would be QUEUED for ever because a connection broke."""
+    async with serving(store) as its:
+        running, job = await its.running(), await its.create()
+        await its.service.pause(job.id)
+        store.hold("append")
+        caller = asyncio.create_task(its.service.resume(job.id))
+        await store.waits("append")
+        caller.cancel()
+        store.release()
+        assert await its.end(running, job) == ["SUCCEEDED"] * 2
+
+
 async def test_a_full_queue_does_not_take_a_resumed_job(store: HeldStore) -> None:
     """The bound of the queue would not hold; or a job would be lost on its way back."""
     async with serving(store, max_queued=1) as its:

@@ -86,5 +86,10 @@ async def test_a_job_for_which_there_is_no_room_is_refused(store: HeldStore) -> 
         store.failures.append(StorageFull())
         with pytest.raises(NoRoom, match="the server's disk is full"):
             await its.create()
+        running = await its.running()
+        store.failures.append(StorageFull())
+        with pytest.raises(NoRoom):
+            await its.create()  # It would have had to wait.
         job = await its.create()
-        assert await its.end(job) == ["SUCCEEDED"]
+        assert its.service.jobs_ahead(job) == 0
+        assert await its.end(running, job) == ["SUCCEEDED"] * 2
