@@ -4,6 +4,8 @@ import fcntl
 import os
 from pathlib import Path
 
+from gradstream_server.stores.durable import sync_folder
+
 
 class DataDirError(Exception):
     """The data directory cannot be used; the text says why and what to do."""
@@ -18,7 +20,9 @@ class DataDirLock:
             DataDirError: it cannot be written, or another server has it.
         """
         try:
-            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not data_dir.exists():
+                data_dir.mkdir(mode=0o700, parents=True)
+                sync_folder(data_dir.parent)
             self._file = (data_dir / "lock").open("a+")
         except OSError as error:
             raise DataDirError(
