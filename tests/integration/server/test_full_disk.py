@@ -1,33 +1,17 @@
 """A full disk: who is hit is told, what is there stays, and room that is made is used."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from tests.disk import small_disk
 from tests.integration.server.calls import Calls, calls_to, inline, reference, refusal
 from tests.processes import wait_until
 from tests.server import running_server
 
 from gradstream.v1 import event_pb2
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(folder)], capture_output=True, check=False
-    )
-    if mounting.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounting.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def fill(calls: Calls) -> list[str]:
@@ -52,9 +36,16 @@ def accepted(calls: Calls) -> bool:
         return False
 
 
-def test_a_full_disk_hits_only_who_needs_room(small_disk: Path) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 16 MiB."""
+    with small_disk(tmp_path, 16) as folder:
+        yield folder
+
+
+def test_a_full_disk_hits_only_who_needs_room(disk: Path) -> None:
     """Users would lose finished jobs to one that filled the disk, or not learn why theirs does not go on."""
-    with running_server(small_disk / "data", "--workers=1") as server, calls_to(server.address) as calls:
+    with running_server(disk / "data", "--workers=1") as server, calls_to(server.address) as calls:
         first = calls.train(reference())[0].job
         log = calls.log(first)
         done = fill(calls)
@@ -74,6 +65,6 @@ def test_a_full_disk_hits_only_who_needs_room(small_disk: Path) -> None:
             calls.delete(job)
         wait_until(lambda: accepted(calls), "a job that finds room again")
         assert "a fault of the server" not in server.log.read_text()
-    with running_server(small_disk / "data", "--workers=1") as server, calls_to(server.address) as calls:
+    with running_server(disk / "data", "--workers=1") as server, calls_to(server.address) as calls:
         assert calls.log(first) == log
         assert calls.train(reference())[-1].HasField("completed")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tests.disk import small_disk
 from tests.integration.server.calls import calls_to
 from tests.server import SERVE, RunningServer, environment, running_server
 
@@ -63,6 +64,17 @@ def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
         assert code == 1
         assert said.startswith(f"Error: cannot use the data directory {path}")
         assert said.count("\n") == 1
+
+
+def test_a_data_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    """An operator would read a stack trace, or lose jobs that seemed to be kept."""
+    with small_disk(tmp_path, 1, "ro"):
+        for path in (tmp_path, tmp_path / "below"):
+            code, said = failing("--address=127.0.0.1:0", f"--data-dir={path}")
+            assert (code, said.count("\n")) == (1, 1)
+            assert said.startswith(
+                f"Error: cannot use the data directory {path}: Read-only file system; name"
+            )
 
 
 def test_a_database_that_is_none_and_one_of_a_newer_version(tmp_path: Path) -> None:

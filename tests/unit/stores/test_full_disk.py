@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.disk import fill, small_disk
 from tests.domain import new_job, table
-from tests.unit.stores.disk import fill, small_disk
 
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.job import Job, JobState

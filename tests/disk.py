@@ -9,9 +9,9 @@ import pytest
 
 
 @contextmanager
-def small_disk(folder: Path, mib: int) -> Iterator[Path]:
-    """A disk of its own, mounted on a folder."""
-    size = ["-o", f"size={mib}m"]
+def small_disk(folder: Path, mib: int, options: str = "rw") -> Iterator[Path]:
+    """A disk of its own, mounted on a folder; `ro` for one that cannot be written to."""
+    size = ["-o", f"size={mib}m,{options}"]
     mounted = subprocess.run(["mount", "-t", "tmpfs", *size, "tmpfs", folder], capture_output=True)
     if mounted.returncode:
         pytest.skip(f"needs to mount a small disk: {mounted.stderr.decode().strip()}")
