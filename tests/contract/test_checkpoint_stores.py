@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.unit.stores.disk import fill, small_disk
+from tests.disk import fill, small_disk
 
 from gradstream_server.jobs.checkpoint import Checkpoint, CheckpointStore, CheckpointUnusable
 from gradstream_server.jobs.events import Completed, Receipt

@@ -13,8 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
+from tests.disk import small_disk
 from tests.domain import resolved, table
-from tests.unit.stores.disk import small_disk
 
 from gradstream.v1 import event_pb2
 from gradstream_server import stores
