@@ -165,6 +165,16 @@ def test_a_loss_that_grows_gives_a_hint(server: RunningServer) -> None:
         (["show", "nosuchjob"], 4, "there is no job 'nosuchjob'; `gradstream jobs` lists those there are"),
         (["watch", "nosuchjob"], 4, "there is no job"),
         (["cancel", "nosuchjob"], 4, "there is no job"),
+        (["pause", "nosuchjob"], 4, "there is no job"),
+        (["resume", "nosuchjob"], 4, "there is no job"),
+        (["delete", "nosuchjob"], 4, "there is no job"),
+        (["delete"], 2, "Missing argument 'JOB...'"),
+        (["replay", "nosuchjob"], 4, "there is no job"),
+        (["train", "--priority", "101"], 2, "Error: --priority is 101"),
+        (["train", "--priority", str(2**40)], 2, f"Error: --priority is {2**40}"),
+        (["train", "--max-memory", "5"], 2, "Error: --max-memory is 5"),
+        (["train", "--max-seconds", "-1"], 2, "Error: --max-seconds is -1"),
+        (["train", "--detach", "--cancel-on-disconnect"], 2, "--cancel-on-disconnect would cancel it then"),
         (["jobs", "--state", "lost"], 2, "'lost' is not one of"),
         (["trian"], 2, "Did you mean 'train'?"),
         (["info", "--server", "http://here"], 2, "give HOST:PORT"),
@@ -178,7 +188,21 @@ def test_what_is_wrong_is_said(server: RunningServer, args: list[str], code: int
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", [["train"], ["watch", "x"], ["jobs"], ["info"], ["health"], ["compare"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train"],
+        ["watch", "x"],
+        ["jobs"],
+        ["info"],
+        ["health"],
+        ["compare"],
+        ["pause", "x"],
+        ["resume", "x"],
+        ["delete", "x", "y"],
+        ["replay", "x"],
+    ],
+)
 def test_no_server(command: list[str]) -> None:
     done = gradstream(*command, server="127.0.0.1:1")
     assert (done.returncode, done.stdout) == (3, "")
@@ -219,7 +243,17 @@ def test_what_is_not_needed_is_not_imported(statement: str) -> None:
     )
 
 
-@pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["compare", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["replay", "--help"],
+        ["delete", "--help"],
+        ["compare", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_imports_only_what_it_needs(command: list[str]) -> None:
     code = (
         f"import sys; sys.argv = ['gradstream', *{command}]\n"

@@ -86,6 +86,7 @@ class LiveView:
         self._is_live = event.sequence > self._replayed
         match event:
             case StateChange():
+                self._pace = Pace()  # what is paused, or begins again, has none yet
                 self._tell(change_line(event, is_past=event.sequence < self._replayed))
             case JobWarning():
                 self._tell(f"warning: {event.message}")

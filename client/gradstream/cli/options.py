@@ -67,7 +67,7 @@ _SPEC_OPTIONS = [
                       "several targets row by row, a row for each target), separated by commas. Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
     click.option("--max-memory", "max_memory_bytes", type=int, metavar="BYTES",
-                 help="Memory that training may take; a job that needs more fails.  "
+                 help="Memory that training may take, from 67108864; a job that needs more fails.  "
                       "[default: what the server allows]"),
     click.option("--max-seconds", type=float, metavar="SECONDS",
                  help="How long the job may run; then it fails, and keeps what it has reached.  "

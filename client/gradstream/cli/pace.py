@@ -15,13 +15,9 @@ class Pace:
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, int]] = deque()
-        self._attempt = 0
 
     def add(self, event: EpochUpdates) -> None:
-        """Take epochs into account; another try at the job starts anew."""
-        if event.attempt != self._attempt:
-            self._seen.clear()
-            self._attempt = event.attempt
+        """Take epochs into account."""
         now = event.time.timestamp()
         self._seen.append((now, int(event.epochs[-1])))
         while len(self._seen) > 2 and self._seen[1][0] < now - _WINDOW_S:

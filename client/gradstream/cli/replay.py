@@ -26,8 +26,8 @@ def replay(
 ) -> None:
     """Train again what a job has trained, as a new job, and say whether it has come to the same.
 
-    The same are parameters that are equal bit for bit, by their digest. Where they are not, it says what else
-    was different, and exits with 7. On a CPU, with the same versions and as many threads, they should be.
+    Parameters are the same when they are equal bit for bit, by their digest. Where they are not, it says what
+    else differs, and exits with 7. On a CPU, with the same versions and as many threads, they are the same.
     """
     from gradstream.cli.connection import open_client
     from gradstream.cli.failures import DIFFERENT

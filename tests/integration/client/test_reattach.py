@@ -96,7 +96,7 @@ def test_a_server_that_comes_back(tmp_path: Path) -> None:
 
 def test_patience_ends(tmp_path: Path) -> None:
     with (
-        running_server(tmp_path / "data", "--drain-timeout", "0") as server,
+        running_server(tmp_path / "data") as server,
         Client(server.address, patience_s=1.0, timeout_s=1.0) as client,
     ):
         run = client.train(trainer="autograd", epochs=10_000_000)

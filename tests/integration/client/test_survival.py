@@ -372,7 +372,9 @@ def test_all_of_it_for_asyncio(quick: RunningServer) -> None:
             await client.delete(run.job)
             with pytest.raises(NotFoundError):
                 await client.get(run.job)
-            replay = await client.replay((await client.create(epochs=5, priority=1)).id)
+            job = await client.create(epochs=5, priority=1)
+            await (await client.watch(job.id)).result()
+            replay = await client.replay(job.id)
             assert (await replay.result()).same
 
     asyncio.run(main(), debug=True)

@@ -137,6 +137,7 @@ def test_a_paused_job_says_how_it_goes_on() -> None:
     seen = picture(view, console)
     assert "job · running" in seen
     assert "resume" not in seen
+    assert "epochs/s" not in seen, "that was before the pause"
 
 
 def test_why_a_job_is_started_again_stays_above_the_picture() -> None:
