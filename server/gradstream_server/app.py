@@ -74,13 +74,13 @@ class Server:
             workers=config.workers,
             equipment=Equipment(
                 threads=config.worker_threads,
+                data=data,
                 checkpoints=checkpoints,
                 checkpoint_interval_s=config.checkpoint_interval,
                 configure_logging=functools.partial(
                     logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
                 ),
             ),
-            locate=data.path,
             stop_grace_s=config.stop_grace,
         )
         runner = JobRunner(

@@ -21,8 +21,15 @@ def predictions_not_finite(when: str) -> StateChange:
     return _failed(Fault(FaultReason.PREDICTIONS_NOT_FINITE, message))
 
 
+class DataLost(Exception):
+    """The data of a job are not what they were, or not there."""
+
+
 def raised(error: Exception, task: Task) -> StateChange:
-    """Something was raised that nobody has foreseen, or for want of memory."""
+    """Something was raised: for want of data or of memory, or what nobody has foreseen."""
+    if isinstance(error, DataLost):
+        message = "the server has lost the data of the job, or they were damaged; send them again"
+        return _failed(Fault(FaultReason.DATA_LOST, message))
     text = str(error).lower()
     # torch has no error of its own for it.
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:

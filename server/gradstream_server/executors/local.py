@@ -7,8 +7,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from pathlib import Path
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any
 
 from gradstream_server.executors.messages import Assignment, Equipment, Hello
@@ -34,22 +33,21 @@ class LocalExecutor:
         self,
         workers: int,
         equipment: Equipment,
-        locate: Callable[[str], Path],
         stop_grace_s: float,
     ) -> None:
         """
         Args:
             workers: how many processes, and so how many tasks at once.
             equipment: what each of them is given; picklable.
-            locate: where the data of a digest lie.
             stop_grace_s: how long a worker may take to stop a task before it is killed.
         """
         self.slots = workers
         self._equipment = equipment
-        self._locate = locate
         self._stop_grace_s = stop_grace_s
         self._idle: list[WorkerProcess] = []
         self._waiting: dict[str, asyncio.Future[WorkerProcess | None]] = {}
+        self._tasks: set[str] = set()
+        """Jobs whose tasks are in `run`."""
         self._stopped: set[str] = set()
         """Jobs that were stopped while they waited for a worker."""
         self._workers: set[WorkerProcess] = set()
@@ -73,6 +71,7 @@ class LocalExecutor:
         return await asyncio.shield(self._devices)
 
     async def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
+        self._tasks.add(task.job)
         try:
             worker, said = await self._begin(task)
             while worker and not _ends(said):
@@ -82,6 +81,7 @@ class LocalExecutor:
                 self._release(worker, task)
             yield said
         finally:
+            self._tasks.discard(task.job)
             self._stopped.discard(task.job)
             if left := self._busy.get(task.job):
                 # It still trains: it is of no use to another task, and another takes its place.
@@ -89,8 +89,8 @@ class LocalExecutor:
                 left.kill()
 
     def stop(self, job: str) -> None:
-        if job not in self._busy:
-            # It waits for a worker, or is about to.
+        if job in self._tasks and job not in self._busy:
+            # It waits for a worker.
             self._stopped.add(job)
             if (waiting := self._waiting.get(job)) and not waiting.done():
                 waiting.set_result(None)
@@ -111,14 +111,13 @@ class LocalExecutor:
 
     async def _begin(self, task: Task) -> tuple[WorkerProcess | None, Sequence[Event] | Interrupted]:
         """Give the task to a worker, and wait for what it says; no worker when it was stopped before."""
-        data = self._locate(task.spec.data.digest) if task.spec.data.inline else None
         for another in (True, False):
             worker = await self._free_worker(task.job)
             if worker is None:
                 break
             worker.job = task.job
             self._busy[task.job] = worker
-            await worker.assign(Assignment(task, data))
+            await worker.assign(Assignment(task))
             said = await self._next(worker)
             # One that was dying when it got the task has not touched it: another can have it.
             if worker in self._workers or worker.stopping or not another:

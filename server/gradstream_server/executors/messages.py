@@ -3,10 +3,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.executor import Device, Task
+from gradstream_server.jobs.store import DataStore
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Equipment:
 
     threads: int
     """That its arithmetic may use."""
+    data: DataStore
     checkpoints: CheckpointStore
     checkpoint_interval_s: float
     configure_logging: Callable[[], None]
@@ -29,10 +30,9 @@ class Hello:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A task, and where its data lie; None for the reference experiment."""
+    """A task to run."""
 
     task: Task
-    data: Path | None
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,19 @@ import resource
 import signal
 import threading
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 import numpy as np
 
 import gradstream
-from gradstream_server.executors.faults import raised
+from gradstream_server.executors.faults import DataLost, raised
 from gradstream_server.executors.memory_limit import memory_limit
 from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
 from gradstream_server.executors.model import Environment
 from gradstream_server.executors.training import Training
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.executor import Device
-from gradstream_server.jobs.spec import InlineData
+from gradstream_server.jobs.spec import DataSummary, InlineData
+from gradstream_server.jobs.store import DataStore
 from gradstream_server.trainers import devices
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def _run(
     try:
         # A training that diverges passes through infinities on its way; it is told at the end, once.
         with memory_limit(task.spec.max_memory_bytes), np.errstate(all="ignore"):
-            data = _load(assignment.data) if assignment.data else reference.DATA
+            data = _data(task.spec.data, equipment.data)
             training = Training(
                 task, data, environment, equipment.checkpoints, equipment.checkpoint_interval_s
             )
@@ -102,7 +102,10 @@ def _run(
         connection.send([raised(error, task)])
 
 
-def _load(path: Path) -> InlineData:
-    with path.open("rb") as file:
-        features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
-    return InlineData(features, targets)
+def _data(summary: DataSummary, store: DataStore) -> InlineData:
+    if not summary.inline:
+        return reference.DATA
+    data = store.get(summary.digest)
+    if data is None:
+        raise DataLost(summary.digest)
+    return data

@@ -95,11 +95,16 @@ class JobRun:
 
     async def _attempt(self, task: Task, stored: "asyncio.Future[Job]") -> tuple[Job, Interrupted | None]:
         """Run a task to its end: the job as it then is stored, and what has come between, if anything."""
+        if stored.done() or self.stopped_for:
+            # Stopped between two attempts, or never kept: there is nothing to begin with.
+            job = await stored
+            if self.stopped_for:
+                return job, Interrupted()
         timer = self._stop_in_time(task)
         # The worker does not wait for the store, as long as it is not too far ahead of it.
         ahead = deque([stored])
         kept = deque(reversed(task.checkpoints))
-        job: Job | None = None
+        kept_job: Job | None = None
         interrupted = None
         try:
             async with aclosing(self._executor.run(task)) as happenings:
@@ -111,15 +116,15 @@ class JobRun:
                         continue
                     while ahead and (len(ahead) > _MAX_AHEAD or ahead[0].done()):
                         # Where one write has failed, none may follow.
-                        job = await ahead.popleft()
+                        kept_job = await ahead.popleft()
                     ahead.append(self._log.append(task.job, *said))
                     kept.extend(event.name for event in said if isinstance(event, Checkpointed))
                     while len(kept) > KEPT_CHECKPOINTS:
                         ahead[-1].add_done_callback(partial(self._outdate, task.job, kept.popleft()))
             for stored in ahead:
-                job = await stored
-            assert job, "at least that it runs has been stored"
-            return job, interrupted
+                kept_job = await stored
+            assert kept_job, "at least that it runs has been stored"
+            return kept_job, interrupted
         finally:
             if timer:
                 timer.cancel()

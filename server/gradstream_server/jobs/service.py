@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+import re
 import secrets
 import uuid
 from collections import Counter
@@ -42,6 +43,7 @@ from gradstream_server.trainers.registry import TRAINERS
 _logger = logging.getLogger(__name__)
 
 _MAX_PRIORITY = 100
+_DIGEST = re.compile("[0-9a-f]{64}")
 _ID_BYTES = 10  # 16 letters and digits in base 32
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
 _LARGE_REQUEST = 50_000
@@ -333,7 +335,9 @@ class JobService:
 
     async def _known(self, table: KnownData) -> InlineData:
         """The data that a request names by their digest."""
-        found = await asyncio.to_thread(self._data.get, table.digest)
+        found = None
+        if _DIGEST.fullmatch(table.digest):
+            found = await asyncio.to_thread(self._data.get, table.digest)
         if found is None:
             what = f"is {table.digest!r}, which this server does not have; send the numbers too"
             raise InvalidSpec([Violation("spec.inline_data.digest", what)])

@@ -40,6 +40,7 @@ _FAULT_CODES = {
     FaultReason.DIVERGED: code_pb2.INVALID_ARGUMENT,
     FaultReason.PREDICTIONS_NOT_FINITE: code_pb2.INVALID_ARGUMENT,
     FaultReason.OUT_OF_MEMORY: code_pb2.RESOURCE_EXHAUSTED,
+    FaultReason.DATA_LOST: code_pb2.DATA_LOSS,
     FaultReason.TRAINER_FAILED: code_pb2.INTERNAL,
     FaultReason.WORKER_DIED: code_pb2.INTERNAL,
     FaultReason.TIME_LIMIT_EXCEEDED: code_pb2.DEADLINE_EXCEEDED,

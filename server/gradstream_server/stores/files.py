@@ -57,6 +57,8 @@ class FileDataStore:
         with file:
             try:
                 features, targets = (np.load(file, allow_pickle=False) for _ in range(2))
+            except MemoryError:
+                raise
             except Exception:  # noqa: BLE001 - of a damaged header NumPy raises whatever its parser does
                 return None
         data = InlineData(features, targets)

@@ -35,6 +35,7 @@ class InProcessExecutor:
         self._began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._attempts: set[str] = set()
         self.stopped: set[str] = set()
 
     async def devices(self) -> Sequence[Device]:
@@ -44,6 +45,7 @@ class InProcessExecutor:
         self.begun.append(task.job)
         self.tasks.append(task)
         self._began[task.job].set()
+        self._attempts.add(task.job)
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)
         try:
@@ -62,12 +64,15 @@ class InProcessExecutor:
             yield [_epochs(task.spec.epochs), completed(task.spec.epochs)]
         finally:
             self._running -= 1
+            self._attempts.remove(task.job)
             if task.job in self.stopped:
                 self.stopped.remove(task.job)
                 self._may_go_on[task.job].clear()
             self._ended[task.job].set()
 
     def stop(self, job: str) -> None:
+        if job not in self._attempts:
+            return
         self.stopped.add(job)
         self._may_go_on[job].set()
 

@@ -6,7 +6,14 @@ import pytest
 from tests.unit.jobs.in_process import HeldStore, checkpoint
 from tests.unit.jobs.serving import serving
 
-from gradstream_server.jobs.errors import JobAlreadyEnded, JobBeingCancelled, JobNotFound, QueueFull
+from gradstream_server.jobs.errors import (
+    Fault,
+    FaultReason,
+    JobAlreadyEnded,
+    JobBeingCancelled,
+    JobNotFound,
+    QueueFull,
+)
 from gradstream_server.jobs.job import JobState
 
 
@@ -110,6 +117,22 @@ async def test_what_is_being_cancelled_or_has_ended_is_refused(store: HeldStore)
                 await verb(done.id)
             with pytest.raises(JobNotFound):
                 await verb("nope")
+
+
+async def test_pausing_a_job_whose_worker_has_just_died(store: HeldStore) -> None:
+    """The pause would be lost, or the job be interrupted again when it is resumed."""
+    async with serving(store, max_restarts=0) as its:
+        store.hold("append")
+        job = await its.create()
+        its.executor.dies.append(Fault(FaultReason.WORKER_DIED, "its worker was killed by signal 9"))
+        its.executor.let_go(job.id)
+        await its.executor.has_ended(job.id)
+        pausing = asyncio.create_task(its.service.pause(job.id))
+        await asyncio.sleep(0)  # Let it ask.
+        store.release()
+        assert (await pausing).state is JobState.PAUSED
+        await its.service.resume(job.id)
+        assert await its.end(job) == ["SUCCEEDED"]
 
 
 async def test_a_caller_who_leaves_has_resumed_all_the_same(store: HeldStore) -> None:
