@@ -104,12 +104,13 @@ def test_a_resolved_spec_is_trained_again_without_its_numbers(calls: Calls) -> N
     again = calls.train(spec)
     assert again[-1].completed.receipt == first[-1].completed.receipt
     assert again[-1].completed.parameters == first[-1].completed.parameters
-    spec.inline_data.digest = "0" * 64
-    answer = refusal(lambda: calls.create(spec))
-    assert (answer.code, answer.fields) == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        ("spec.inline_data.digest",),
-    )
+    for unknown in ("0" * 64, "../jobs", "x" * 5000, "\0"):
+        spec.inline_data.digest = unknown
+        answer = refusal(lambda: calls.create(spec))
+        assert (answer.code, answer.fields) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            ("spec.inline_data.digest",),
+        )
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)
