@@ -22,9 +22,9 @@ from gradstream import Client, JobState
 
 QUICK = ["--checkpoint-interval", "0.1", "--heartbeat", "0.1", "--disconnect-grace", "0.3", "--workers", "2"]
 ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000"]
-EPOCHS = 40_000
-LONG = ["train", "--trainer", "autograd", "--epochs", str(EPOCHS), "--report-every", "10"]
-REPORTED = [*range(1, EPOCHS + 1, 10), EPOCHS]
+EPOCHS = 100_000
+LONG = ["train", "--trainer", "autograd", "--epochs", str(EPOCHS), "--report-every", "25"]
+REPORTED = [*range(1, EPOCHS + 1, 25), EPOCHS]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_pause_resume_and_replay(quick: RunningServer, start: Start) -> None:
     watched.trains()
     done = gradstream("pause", job, server=address)
     assert (done.returncode, done.stderr) == (0, f"let it go on: gradstream resume {job}\n")
-    assert re.fullmatch(rf"job {job} is paused after [\d,]+ of 40,000 epochs\n", done.stdout)
+    assert re.fullmatch(rf"job {job} is paused after [\d,]+ of 100,000 epochs\n", done.stdout)
     watched.says(f"job {job} is paused; let it go on with: gradstream resume {job}\n")
     shown = gradstream("show", job, server=address)
     rows = dict(line.split("  ", 1) for line in shown.stdout.splitlines())
@@ -118,7 +118,9 @@ def test_pause_resume_and_replay(quick: RunningServer, start: Start) -> None:
     assert replayed.returncode == 0, replayed.stderr
     same = rf"the parameters are the same as those of job {job}, bit for bit: digest [0-9a-f]{{12}}"
     assert re.fullmatch(same, replayed.stdout.splitlines()[-1])
-    as_json = gradstream("replay", job, "--format", "json", server=address)
+    short = gradstream("train", "--detach", server=address).stdout.strip()
+    gradstream("watch", short, server=address)
+    as_json = gradstream("replay", short, "--format", "json", server=address)
     assert json.loads(as_json.stdout.splitlines()[-1])["same"] is True
     ended = gradstream("pause", job, server=address)
     assert (ended.returncode, ended.stdout) == (2, "")
