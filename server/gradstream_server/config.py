@@ -70,7 +70,7 @@ class ServerConfig:
     disconnect_grace: float = _setting(
         10.0, "How long nobody may watch a job that is to be cancelled on disconnect.", "SECONDS"
     )
-    heartbeat: float = _setting(10.0, "Idle time of a stream before it carries a heartbeat.", "SECONDS")
+    heartbeat: float = _setting(5.0, "Idle time of a stream before it carries a heartbeat.", "SECONDS")
     keep_ended: float = _setting(0.0, "How long jobs are kept that have ended; 0: for ever.", "SECONDS")
     log_level: str = _setting("info", "Least severe logs to write: debug, info, warning or error.", "LEVEL")
     log_format: str = _setting("text", "Form of the logs on stderr: text or json.", "FORMAT")

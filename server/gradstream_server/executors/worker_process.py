@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -72,7 +73,7 @@ class WorkerProcess:
         if self._killed:
             return Interrupted(killed=True)
         code = self.exit_code or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         fault = Fault(FaultReason.WORKER_DIED, f"its worker {how}", {"exit_code": str(code)})
         return Interrupted(died=fault)
 

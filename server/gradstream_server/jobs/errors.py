@@ -92,7 +92,9 @@ class JobNotEnded(RequestError):
     """The verb needs a job that has ended."""
 
     def __init__(self, job: str, state: str) -> None:
-        super().__init__(f"job {job} is {state}; only a job that has ended can be deleted: cancel it first")
+        super().__init__(
+            f"job {job} is {state.lower()}; only a job that has ended can be deleted: cancel it first"
+        )
 
 
 class SequenceBeyondLog(RequestError):

@@ -124,7 +124,8 @@ class EventLog:
         """The events after a sequence, as they are there, to the end of the log.
 
         Args:
-            idle_s: nothing is yielded, an empty sequence, whenever for so long nothing has happened.
+            idle_s: nothing is yielded, an empty sequence, whenever for so long nothing has happened, and at
+                once when there is nothing to begin with.
 
         Raises:
             JobNotFound: there is no such job.
@@ -136,11 +137,13 @@ class EventLog:
             raise SequenceBeyondLog(job, after, last)
         # Held on to: a log that ends meanwhile leaves `_live`, but its newest events are still here.
         live = self._live.get(job)
+        patience_s = idle_s if idle_s is None or after < last else 0
         while True:
             grown = live.grown if live else None
             if records := await self._read(job, live, after):
                 yield records
                 after = records[-1].sequence
+                patience_s = idle_s
             elif live is None or grown is None or live.stored.ended:
                 if after < last:
                     # It was deleted meanwhile.
@@ -150,10 +153,11 @@ class EventLog:
                 raise Draining
             else:
                 try:
-                    async with asyncio.timeout(idle_s):
+                    async with asyncio.timeout(patience_s):
                         await grown.wait()
                 except TimeoutError:
                     yield ()
+                    patience_s = idle_s
 
     def dismiss(self) -> None:
         """Tell everybody who waits for something to happen that here nothing will any more."""

@@ -131,15 +131,14 @@ class JobRun:
 
     async def _after(self, job: Job, interrupted: Interrupted) -> StateChange:
         """What becomes of a job whose attempt was interrupted."""
-        goes_on = f"goes on after epoch {job.checkpoints[0].epoch}" if job.checkpoints else "begins again"
         killed = "the trainer did not stop in time and was killed; " if interrupted.killed else ""
         if self.stopped_for is Stop.CANCEL:
             result = interrupted.result_so_far or await result_so_far(self._checkpoints, job)
             return StateChange(JobState.CANCELLED, killed and killed[:-2], result_so_far=result)
         if self.stopped_for is Stop.PAUSE:
-            return StateChange(JobState.PAUSED, killed + f"resumed, it {goes_on}")
+            return StateChange(JobState.PAUSED, killed + f"resumed, it {goes_on(job)}")
         if self.stopped_for is Stop.SERVER_STOPS:
-            return queued(0, f"the server is stopping; after its next start the job {goes_on}")
+            return queued(0, f"the server is stopping; after its next start the job {goes_on(job)}")
         if self.stopped_for is Stop.TIME_IS_UP:
             message = "it has run as long as its max_seconds allows; give it more, or fewer epochs"
             fault = Fault(FaultReason.TIME_LIMIT_EXCEEDED, message)
@@ -147,7 +146,7 @@ class JobRun:
             died = interrupted.died or Fault(FaultReason.WORKER_DIED, "its worker stopped")
             if job.restarts < self._max_restarts:
                 _logger.warning("a job is started again", extra={"job": job.id, "because": died.message})
-                return StateChange(JobState.RUNNING, f"{died.message}; the job {goes_on}")
+                return StateChange(JobState.RUNNING, f"{died.message}; the job {goes_on(job)}")
             message = f"{died.message}, and the job had been started again {job.restarts} times already"
             fault = Fault(died.reason, message, died.facts)
         result = interrupted.result_so_far or await result_so_far(self._checkpoints, job)
@@ -192,6 +191,11 @@ async def result_so_far(checkpoints: CheckpointStore, job: Job) -> Completed | N
         with suppress(CheckpointUnusable):
             return (await asyncio.to_thread(checkpoints.read, job.id, kept.name)).result
     return None
+
+
+def goes_on(job: Job) -> str:
+    """From where the next attempt at a job trains, for people."""
+    return f"goes on after epoch {job.checkpoints[0].epoch}" if job.checkpoints else "begins again"
 
 
 def _surprise(error: Exception) -> Exception | None:

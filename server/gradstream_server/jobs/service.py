@@ -35,6 +35,7 @@ from gradstream_server.jobs.presence import Presence
 from gradstream_server.jobs.queue import queued
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.retention import delete_outdated
+from gradstream_server.jobs.run import goes_on
 from gradstream_server.jobs.runner import JobRunner, Place
 from gradstream_server.jobs.spec import InlineData, KnownData, Spec, SpecRequest
 from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, StorageFull
@@ -97,7 +98,7 @@ class JobService:
                 await self._runner.cancel_left(job)
                 continue
             if job.state is JobState.RUNNING:
-                job = await self._log.append(job.id, queued(0, "its server died"))
+                job = await self._log.append(job.id, queued(0, f"its server died; the job {goes_on(job)}"))
             if job.state is JobState.QUEUED:
                 self._runner.submit(job, self._codec.decode_spec(job.spec))
             self._presence.expect(job)

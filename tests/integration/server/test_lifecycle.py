@@ -136,7 +136,7 @@ def test_a_worker_that_dies_every_time_fails_its_job_alone(tmp_path: Path) -> No
             os.kill(pid, signal.SIGKILL)
         end = calls.end(job.id).state_change
         assert end.state == event_pb2.JOB_STATE_FAILED
-        assert "its worker was killed by signal 9" in end.error.message
+        assert "its worker was killed by SIGKILL" in end.error.message
         assert calls.train(reference())[-1].HasField("completed")
 
 

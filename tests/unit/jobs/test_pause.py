@@ -124,7 +124,7 @@ async def test_pausing_a_job_whose_worker_has_just_died(store: HeldStore) -> Non
     async with serving(store, max_restarts=0) as its:
         store.hold("append")
         job = await its.create()
-        its.executor.dies.append(Fault(FaultReason.WORKER_DIED, "its worker was killed by signal 9"))
+        its.executor.dies.append(Fault(FaultReason.WORKER_DIED, "its worker was killed by SIGKILL"))
         its.executor.let_go(job.id)
         await its.executor.has_ended(job.id)
         pausing = asyncio.create_task(its.service.pause(job.id))

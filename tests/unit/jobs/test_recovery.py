@@ -12,7 +12,7 @@ from gradstream_server.jobs.job import JobState
 from gradstream_server.jobs.store import StorageFull
 from gradstream_server.stores.sql import SqlJobStore
 
-KILLED = Fault(FaultReason.WORKER_DIED, "its worker was killed by signal 9", {"exit_code": "-9"})
+KILLED = Fault(FaultReason.WORKER_DIED, "its worker was killed by SIGKILL", {"exit_code": "-9"})
 
 
 async def test_a_job_whose_worker_dies_is_started_again(store: HeldStore) -> None:
@@ -36,7 +36,7 @@ async def test_not_more_often_than_allowed(store: HeldStore) -> None:
         failed = await its.service.get(job.id)
         assert failed.fault
         assert failed.fault.reason is FaultReason.WORKER_DIED
-        assert "its worker was killed by signal 9, and the job had been started again 2 times" in (
+        assert "its worker was killed by SIGKILL, and the job had been started again 2 times" in (
             failed.fault.message
         )
 

@@ -29,11 +29,11 @@ async def test_a_job_that_lives_is_not_deleted(store: HeldStore) -> None:
     """A user would delete what others wait for."""
     async with serving(store) as its:
         job, waiting = await its.running(), await its.create()
-        for one, state in ((job, "RUNNING"), (waiting, "QUEUED")):
+        for one, state in ((job, "running"), (waiting, "queued")):
             with pytest.raises(JobNotEnded, match=f"job {one.id} is {state}; .* cancel it first"):
                 await its.service.delete(one.id)
         await its.service.pause(waiting.id)
-        with pytest.raises(JobNotEnded, match="PAUSED"):
+        with pytest.raises(JobNotEnded, match="paused"):
             await its.service.delete(waiting.id)
         assert await its.end(job) == ["SUCCEEDED"]
 
