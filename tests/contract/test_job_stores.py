@@ -249,6 +249,7 @@ def test_data_are_in_use_until_the_last_job_with_them_is_gone(store: ClosableSto
     """The table of a job that waits would be removed together with another job."""
     jobs = [create(store, replace(queued(), data_digest="d")) for _ in range(2)]
     assert store.uses_data("d")
+    assert "d" in store.data_digests()
     assert not store.uses_data("e")
     store.delete(jobs[0].id)
     assert store.uses_data("d")

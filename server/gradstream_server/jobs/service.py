@@ -104,6 +104,7 @@ class JobService:
             self._presence.expect(job)
             _logger.info("goes on with a job", extra={"job": job.id, "state": job.state})
         await self._runner.remove_strays({job.id for job in unfinished})
+        await asyncio.to_thread(self._remove_stray_data)
         if self._keep_ended_s:
             self._retention = asyncio.create_task(
                 delete_outdated(self._store, self.delete, self._keep_ended_s)
@@ -288,6 +289,11 @@ class JobService:
         await self._log.delete(job)
         if found.data_digest:
             await self._forget_data(found.data_digest)
+
+    def _remove_stray_data(self) -> None:
+        """Remove data of jobs that an earlier server died with before it could keep, or forget, them."""
+        for digest in self._data.digests() - self._store.data_digests():
+            self._data.remove(digest)
 
     async def _forget_data(self, digest: str) -> None:
         """Remove data that no job has any more."""

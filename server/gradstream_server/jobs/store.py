@@ -85,6 +85,10 @@ class JobStore(Protocol):
         """Whether there is a job with data of this digest."""
         ...
 
+    def data_digests(self) -> set[str]:
+        """The digests of the data of all jobs."""
+        ...
+
 
 class DataStore(Protocol):
     """The numbers of inline data, kept once per content."""
@@ -104,4 +108,8 @@ class DataStore(Protocol):
 
     def remove(self, digest: str) -> None:
         """Remove the data of a digest; nothing happens when they are gone already."""
+        ...
+
+    def digests(self) -> set[str]:
+        """The digests of all data there are."""
         ...

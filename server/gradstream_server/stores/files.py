@@ -65,6 +65,9 @@ class FileDataStore:
         # Damaged data are as good as gone: who asks for them has to send them again.
         return data if summarize(data).digest == digest else None
 
+    def digests(self) -> set[str]:
+        return {path.stem for path in self._folder.glob("*.npy")}
+
     def remove(self, digest: str) -> None:
         self.path(digest).unlink(missing_ok=True)
         sync_folder(self._folder)

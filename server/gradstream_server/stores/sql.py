@@ -209,6 +209,11 @@ class SqlJobStore:
         with self._engine.connect() as connection:
             return connection.execute(query).first() is not None
 
+    def data_digests(self) -> set[str]:
+        query = select(JOBS.c.data_digest).where(JOBS.c.data_digest != "").distinct()
+        with self._engine.connect() as connection:
+            return set(connection.scalars(query))
+
     def _commit(self, work: Callable[[], _T], at_any_rate: bool = False) -> _T:
         """Run a transaction; one that has to be kept at any rate may use the reserve.
 

@@ -195,3 +195,6 @@ class HeldStore:
 
     def uses_data(self, digest: str) -> bool:
         return self.store.uses_data(digest)
+
+    def data_digests(self) -> set[str]:
+        return self.store.data_digests()

@@ -35,6 +35,9 @@ class DataInMemory:
     def remove(self, digest: str) -> None:
         self.kept.pop(digest, None)
 
+    def digests(self) -> set[str]:
+        return set(self.kept)
+
 
 @dataclass
 class Serving:

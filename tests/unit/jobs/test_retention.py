@@ -3,7 +3,7 @@
 import pytest
 from tests.domain import table
 from tests.unit.jobs.in_process import HeldStore
-from tests.unit.jobs.serving import serving
+from tests.unit.jobs.serving import DataInMemory, serving
 
 from gradstream_server.jobs.errors import InvalidSpec, JobNotEnded, JobNotFound, NoRoom
 from gradstream_server.jobs.spec import KnownData
@@ -23,6 +23,18 @@ async def test_a_job_that_has_ended_is_deleted_with_its_data(store: HeldStore) -
             await its.service.delete(job.id)
         await its.service.delete(same.id)
         assert not its.data.kept
+
+
+async def test_data_that_a_dead_server_has_left_are_removed(store: HeldStore) -> None:
+    """Every crash between keeping data and keeping their job would cost disk for ever."""
+    data = DataInMemory()
+    async with serving(store, data=data) as its:
+        job = await its.create(data=table())
+        await its.end(job)
+        data.put("stray", table(rows=9))
+    async with serving(store, data=data) as its:
+        await its.service.recover()
+        assert data.digests() == {job.data_digest}
 
 
 async def test_a_job_that_lives_is_not_deleted(store: HeldStore) -> None:
