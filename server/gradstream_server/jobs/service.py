@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
@@ -42,6 +42,7 @@ from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, St
 from gradstream_server.trainers.registry import TRAINERS
 
 _logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _MAX_PRIORITY = 100
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -83,7 +84,7 @@ class JobService:
         self._presence = Presence(disconnect_grace_s, self.cancel)
         self._retention: asyncio.Task[None] | None = None
         self._draining = False
-        self._admitting: set[asyncio.Task[Job]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._admitted_data: Counter[str] = Counter()
         """Digests of data that are kept already, while their jobs are not yet."""
         self._forgetting: dict[str, asyncio.Event] = {}
@@ -116,8 +117,8 @@ class JobService:
         self._presence.close()
         if self._retention:
             self._retention.cancel()
-        if self._admitting:
-            await asyncio.wait(self._admitting)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
         await self._runner.drain()
         self._log.dismiss()
 
@@ -186,11 +187,11 @@ class JobService:
         finally:
             self._admitted_data -= Counter([job.data_digest])
 
-    async def _to_the_end(self, admitting: Coroutine[Any, Any, Job]) -> Job:
+    async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it even when the caller leaves: he must not leave half a job behind."""
-        task = asyncio.create_task(admitting)
-        self._admitting.add(task)
-        task.add_done_callback(self._admitting.discard)
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
         return await asyncio.shield(task)
 
     async def _find(self, job: Job) -> Job | None:
@@ -243,7 +244,7 @@ class JobService:
         """
         found = await self._log.get(job)
         if not found.ended:
-            found = await self._runner.cancel(found)
+            found = await self._to_the_end(self._runner.cancel(found))
         if found.ended and found.state is not JobState.CANCELLED:
             raise JobAlreadyEnded(job, str(found.state), "cancelled")
         return found
@@ -286,9 +287,12 @@ class JobService:
         found = await self._log.get(job)
         if not found.ended:
             raise JobNotEnded(job, str(found.state))
-        await self._log.delete(job)
-        if found.data_digest:
-            await self._forget_data(found.data_digest)
+        await self._to_the_end(self._delete(found))
+
+    async def _delete(self, job: Job) -> None:
+        await self._log.delete(job.id)
+        if job.data_digest:
+            await self._forget_data(job.data_digest)
 
     def _remove_stray_data(self) -> None:
         """Remove data of jobs that an earlier server died with before it could keep, or forget, them."""

@@ -1,0 +1,80 @@
+"""Calls that come while another is on its way to the store, and callers who leave before it is there."""
+
+import asyncio
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.domain import table
+from tests.unit.jobs.in_process import HeldStore, checkpoint
+from tests.unit.jobs.serving import serving
+
+from gradstream_server.jobs.job import JobState
+
+
+async def _leave(call: "asyncio.Task[Any]") -> None:
+    """Be gone before there is an answer, as a client whose connection breaks."""
+    call.cancel()
+    with suppress(asyncio.CancelledError):
+        await call
+
+
+async def test_a_job_that_is_paused_while_it_is_being_resumed_is_queued_once(store: HeldStore) -> None:
+    """Two workers would train the same job at once, and its log would tell every epoch twice."""
+    async with serving(store, slots=2) as its:
+        first, second, job = await its.running(), await its.running(), await its.create()
+        await its.service.pause(job.id)
+        store.hold("append")
+        resuming = asyncio.create_task(its.service.resume(job.id))
+        await store.waits("append")
+        pausing = asyncio.create_task(its.service.pause(job.id))
+        await asyncio.sleep(0)
+        store.release()
+        await resuming, await pausing
+        assert (await its.service.resume(job.id)).state is JobState.QUEUED
+        await its.end(first, second)
+        assert await its.end(job) == ["SUCCEEDED"]
+        assert its.executor.begun.count(job.id) == 1
+
+
+async def test_who_leaves_while_a_job_is_being_cancelled_leaves_no_checkpoints(
+    store: HeldStore, tmp_path: Path
+) -> None:
+    """They would fill the disk until the server is started again."""
+    async with serving(store, checkpoints=tmp_path / "checkpoints") as its:
+        job = await its.running()
+        await its.service.pause(job.id)
+        its.checkpoints.prepare(job.id)
+        its.checkpoints.write(job.id, "1-1", checkpoint(1))
+        store.hold("append")
+        cancelling = asyncio.create_task(its.service.cancel(job.id))
+        await store.waits("append")
+        await _leave(cancelling)
+        store.release()
+    # It has drained: what was begun is done.
+    assert its.checkpoints.jobs() == []
+
+
+async def test_who_leaves_while_a_job_is_being_deleted_leaves_no_data(
+    store: HeldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would stay: the job that had them is gone."""
+    begun, may_go_on, delete = threading.Event(), threading.Event(), store.delete
+
+    def delete_slowly(job: str) -> None:
+        begun.set()
+        may_go_on.wait()
+        delete(job)
+
+    monkeypatch.setattr(store, "delete", delete_slowly)
+    async with serving(store) as its:
+        job = await its.create(data=table())
+        await its.end(job)
+        deleting = asyncio.create_task(its.service.delete(job.id))
+        await asyncio.to_thread(begun.wait)
+        await _leave(deleting)
+        may_go_on.set()
+    assert store.get(job.id) is None
+    assert its.data.kept == {}
