@@ -16,7 +16,7 @@ from itertools import islice
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import Draining, JobNotFound, SequenceBeyondLog
 from gradstream_server.jobs.events import Event
-from gradstream_server.jobs.job import IllegalTransition, Job, advance
+from gradstream_server.jobs.job import IllegalTransition, Job, JobState, advance
 from gradstream_server.jobs.store import JobStore, Write
 
 _TAIL_BYTES = 1 << 20
@@ -97,6 +97,11 @@ class EventLog:
     def is_live(self, job: str) -> bool:
         """Whether a job lives, be it stored or on its way to the store."""
         return job in self._live
+
+    def state(self, job: str) -> JobState | None:
+        """What a job is after all that was appended, stored or not; None when it has ended, or never was."""
+        live = self._live.get(job)
+        return live.job.state if live else None
 
     def find(self, job: str) -> Job | None:
         """A job that lives, as it is stored; None when it has ended or never was."""

@@ -98,17 +98,22 @@ class JobRunner:
 
         Args:
             job: RUNNING when the place is a slot, else QUEUED.
-            stored: the same, on its way to the store. Neither worker nor queue wait for it: whoever pauses or
-                cancels the job meanwhile has to find it there. Where it fails, the job leaves them again.
+            stored: the same, on its way to the store. A worker does not wait for it; where it fails, its task
+                is stopped. The queue does.
         """
-        stored.add_done_callback(partial(self._drop_unkept, job.id))
         if place.starts:
             self._reserved_slots -= 1
+            stored.add_done_callback(partial(self._stop_unkept, job.id))
             self._start(next_attempt(job, spec), stored)
-        else:
+            return await stored
+        try:
+            job = await stored
+        finally:
             self._reserved_places -= 1
+        # Meanwhile it may have been paused, and even resumed again.
+        if self._log.state(job.id) is JobState.QUEUED and self.jobs_ahead(job.id) is None:
             self.submit(job, spec)
-        return await stored
+        return job
 
     def submit(self, job: Job, spec: Spec) -> None:
         """Queue a job, being QUEUED, whether or not there is room."""
@@ -204,12 +209,10 @@ class JobRunner:
         if self._runs:
             await asyncio.wait(self._runs)
 
-    def _drop_unkept(self, job: str, stored: "asyncio.Future[Job]") -> None:
-        """Take back a job that could not be kept: its caller is told, its worker is free again."""
-        if not stored.cancelled() and stored.exception():
-            self._queue.remove(job)
-            if job in self._running:
-                self._executor.stop(job)
+    def _stop_unkept(self, job: str, stored: "asyncio.Future[Job]") -> None:
+        """Stop the task of a job that could not be kept: its caller is told, its worker is free again."""
+        if stored.exception() and job in self._running:
+            self._executor.stop(job)
 
     def _start_next(self) -> None:
         while len(self._queue) and not self._draining and self._free_slots > 0:
