@@ -187,15 +187,12 @@ class JobRunner:
             job = await self._when(job, _PAUSED)
         if job.state is not JobState.PAUSED:
             return job
-        place = self.reserve(job.priority)
-        try:
-            change = queued(place.jobs_ahead, "resumed")
-            changes = [change] + [StateChange(JobState.RUNNING)] * place.starts
-            stored = self._log.append(job.id, *changes)
-        except IllegalTransition:
-            # Another has resumed or cancelled it.
-            self.release(place)
+        if self._log.state(job.id) is not JobState.PAUSED:
+            # Another has resumed or cancelled it, which is on its way to the store.
             return await self._when(job, _GOES_ON)
+        place = self.reserve(job.priority)
+        change = queued(place.jobs_ahead, "resumed")
+        stored = self._log.append(job.id, change, *[StateChange(JobState.RUNNING)] * place.starts)
         started = replace(job, state=JobState.RUNNING, attempt=job.attempt + 1) if place.starts else job
         return await self.take(place, started, spec, stored)
 

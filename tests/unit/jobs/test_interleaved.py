@@ -11,6 +11,7 @@ from tests.domain import table
 from tests.unit.jobs.in_process import HeldStore, checkpoint
 from tests.unit.jobs.serving import serving
 
+from gradstream_server.jobs.errors import JobAlreadyEnded
 from gradstream_server.jobs.job import JobState
 
 
@@ -78,3 +79,18 @@ async def test_who_leaves_while_a_job_is_being_deleted_leaves_no_data(
         may_go_on.set()
     assert store.get(job.id) is None
     assert its.data.kept == {}
+
+
+async def test_a_job_that_two_resume_while_it_is_being_paused_runs_once(store: HeldStore) -> None:
+    """It would be queued while it runs, and fail for that."""
+    async with serving(store) as its:
+        job = await its.running()
+        pausing = asyncio.create_task(its.service.pause(job.id))
+        resuming = [asyncio.create_task(its.service.resume(job.id)) for _ in range(2)]
+        answers = await asyncio.gather(*resuming)
+        assert all(answer.state in (JobState.QUEUED, JobState.RUNNING) for answer in answers)
+        story = ["QUEUED", "RUNNING", "...", "PAUSED", "QUEUED", "RUNNING", "...", "SUCCEEDED"]
+        its.executor.let_go(job.id)
+        assert await its.story(job.id) == story
+        with suppress(JobAlreadyEnded):
+            await pausing
