@@ -3,9 +3,11 @@
 Nothing of an unforeseen error reaches a caller but an id under which the log tells the rest.
 """
 
+import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias, cast
 
 import grpc
@@ -19,6 +21,8 @@ from gradstream_server.rpc.status import internal_status, request_status
 _logger = logging.getLogger(__name__)
 
 _PREFIX = "/gradstream.v1."
+_NOTICED_S = 5.0
+"""When gRPC has noticed at the latest that a caller is gone; it is a matter of moments."""
 
 # The classes are generic in their stubs only.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -58,13 +62,22 @@ def _guarded_call(handler: "Handler", method: str) -> Callable[..., Awaitable[An
     return call
 
 
-def _guarded_stream(handler: "Handler", method: str) -> Callable[..., AsyncIterator[Any]]:
-    inner = cast(Callable[..., AsyncIterator[Any]], handler.unary_stream)
+def _guarded_stream(handler: "Handler", method: str) -> Callable[..., Awaitable[None]]:
+    inner = cast(Callable[..., AsyncGenerator[Any, None]], handler.unary_stream)
 
-    async def stream(raw: bytes, context: "Context") -> AsyncIterator[Any]:
+    async def stream(raw: bytes, context: "Context") -> None:
         try:
-            async for response in inner(_request(handler, raw), context):
-                yield response
+            # Written here: what gRPC raises when it writes what a generator has yielded, nobody could catch.
+            async with aclosing(inner(_request(handler, raw), context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+        except grpc.aio.InternalError:
+            # The caller has left meanwhile. gRPC is about to notice, and cancels this then; were it to end
+            # before, gRPC would take that for a fault of the server and say so in the log.
+            await asyncio.sleep(_NOTICED_S)
+        except grpc.aio.BaseError:
+            # The server has stopped; gRPC knows.
+            raise
         except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
