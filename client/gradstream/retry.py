@@ -40,11 +40,13 @@ class Backoff:
     maximum_s: float = 3.0
     tries: int = 0
     """Waits since progress was last made."""
+    unclear: int = 0
+    """Errors in a row that the server may have made as well as the network."""
 
     def progress(self, now: float) -> None:
         """Something has arrived: waits start small again."""
         self.progressed_at = now
-        self.tries = 0
+        self.tries = self.unclear = 0
 
     def remaining(self, now: float) -> float:
         """Seconds until patience ends, at least 0."""

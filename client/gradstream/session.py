@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gradstream.channel import is_nobody_there, is_wrong_server, stopping, unreachable, wrong_server
-from gradstream.errors import GradstreamError, NotFoundError
+from gradstream.errors import GradstreamError, NotFoundError, UnavailableError
 from gradstream.methods import CREATE_JOB, DELETE_JOB, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
 from gradstream.transport import Transport
@@ -70,8 +70,10 @@ class Session:
             raise unreachable(self.address, error) from error
         if not is_broken_connection(error):
             self.reached()
-        if not is_transient(error, backoff.tries) and not (again and error.retry_after is not None):
+        if not is_transient(error, backoff.unclear) and not (again and error.retry_after is not None):
             raise error
+        # After any number of tries to reach a server, one reset connection still says nothing about it.
+        backoff.unclear = 0 if isinstance(error, UnavailableError) else backoff.unclear + 1
         wait_s = backoff.wait(time.monotonic(), at_least=error.retry_after)
         if wait_s is None:
             raise (unreachable(self.address, error) if nobody_there else error) from error.__cause__

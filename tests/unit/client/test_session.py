@@ -2,7 +2,13 @@
 
 import pytest
 
-from gradstream.errors import GradstreamError, NotFoundError, ServerUnreachableError, UnavailableError
+from gradstream.errors import (
+    CallCancelledError,
+    GradstreamError,
+    NotFoundError,
+    ServerUnreachableError,
+    UnavailableError,
+)
 from gradstream.methods import CREATE_JOB, DELETE_JOB, GET_JOB, Method, Request, Response
 from gradstream.session import Session
 from gradstream.transport import Stream, finish
@@ -81,3 +87,22 @@ def test_a_deletion_of_what_is_not_there_fails(before: list[GradstreamError]) ->
     session.reached()
     with pytest.raises(NotFoundError):
         finish(session.call(DELETE_JOB, DeleteJobRequest(job="j")))
+
+
+RESET = CallCancelledError("RST_STREAM", code="CANCELLED")
+
+
+def test_a_reset_connection_does_not_end_a_long_wait_for_the_server() -> None:
+    """A watch would end with an error when the server has just come back."""
+    nobody = UnavailableError("Failed to connect to remote host", code="UNAVAILABLE")
+    transport = Failing(DRAINING, *[nobody] * 8, RESET, *[nobody] * 8, RESET, GONE)
+    with pytest.raises(NotFoundError):
+        finish(Session(transport, "here:1", 60.0, 60.0).call(GET_JOB, GetJobRequest()))
+
+
+def test_resets_alone_do() -> None:
+    """A server that answers nonsense would be asked for a minute."""
+    transport = Failing(RESET)
+    with pytest.raises(CallCancelledError):
+        finish(Session(transport, "here:1", 60.0, 60.0).call(GET_JOB, GetJobRequest()))
+    assert transport.calls == 6
