@@ -59,6 +59,10 @@ test: lint pytest ## Check everything: lint, then all tests.
 pytest: $(VENV)/.dev ## Run the tests alone: make pytest ARGS="tests/unit -k loss".
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: chaos
+chaos: $(VENV)/.dev ## Kill, cut and stall for an hour, and see that nothing is lost: make chaos ARGS="--minutes 5 --seed 7".
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.dev lint-protos ## Check style, types, import contracts and the contract, without running it.
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts connections, for tests of what a broken network does."""
+"""A TCP proxy that cuts and stalls connections, for tests of what a broken network does."""
 
 import random
 import socket
@@ -12,57 +12,98 @@ _CHUNK_BYTES = 4096
 
 @dataclass
 class CuttingProxy:
-    """Passes bytes on, and cuts a connection once it has passed so many of the server's."""
+    """Passes bytes on; cuts a connection once it has passed so many of the server's, or all of them when told
+    to; passes nothing on while it is stalled."""
 
     address: str
     cuts: int = 0
     """Connections cut so far."""
     _limits: Iterator[int | None] = field(default_factory=lambda: iter(()))
-    _sockets: set[socket.socket] = field(default_factory=set)
+    _pairs: set[tuple[socket.socket, socket.socket]] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _flowing: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, listener: socket.socket, upstream: str) -> None:
-        """Accept connections until the listener is closed."""
+        """Accept connections until the listener is closed. One that finds nobody upstream is closed again."""
         host, _, port = upstream.rpartition(":")
+        self._flowing.set()
         while True:
             try:
                 near, _ = listener.accept()
             except OSError:
                 return
-            far = socket.create_connection((host, int(port)))
-            self._sockets |= {near, far}
-            limit = next(self._limits, None)
-            threading.Thread(target=self._pass, args=(near, far, None), daemon=True).start()
-            threading.Thread(target=self._pass, args=(far, near, limit), daemon=True).start()
+            try:
+                far = socket.create_connection((host, int(port)))
+            except OSError:
+                near.close()
+                continue
+            threading.Thread(
+                target=self._join, args=(near, far, next(self._limits, None)), daemon=True
+            ).start()
+
+    def cut(self) -> int:
+        """Cut all connections there are; how many there were."""
+        with self._lock:
+            self.cuts += len(self._pairs)
+            for pair in self._pairs:
+                _shut(*pair)
+            return len(self._pairs)
+
+    def stall(self) -> None:
+        """Keep connections open, and accept more, but let nothing through until `flow`."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let through what was held up, and all that follows."""
+        self._flowing.set()
+
+    def close(self) -> None:
+        """End all connections."""
+        self.flow()
+        with self._lock:
+            for pair in self._pairs:
+                _shut(*pair)
+
+    def _join(self, near: socket.socket, far: socket.socket, limit: int | None) -> None:
+        """Pass bytes between two sockets, both ways, until one of them ends."""
+        with near, far:
+            with self._lock:
+                self._pairs.add((near, far))
+            other = threading.Thread(target=self._pass, args=(near, far, None), daemon=True)
+            other.start()
+            self._pass(far, near, limit)
+            other.join()
+            with self._lock:
+                self._pairs.discard((near, far))
 
     def _pass(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
         left = limit
         with suppress(OSError):
             while left is None or left > 0:
                 data = source.recv(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
+                self._flowing.wait()
                 if not data:
                     break
                 sink.sendall(data)
                 if left is not None:
                     left -= len(data)
         if left == 0:
-            self.cuts += 1
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+            with self._lock:
+                self.cuts += 1
+        _shut(source, sink)
 
-    def close(self) -> None:
-        """Cut all connections."""
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+
+def _shut(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
-def cutting_proxy(upstream: str, limits: list[int]) -> Iterator[CuttingProxy]:
+def cutting_proxy(upstream: str, limits: list[int] | None = None) -> Iterator[CuttingProxy]:
     """A proxy whose n-th connection is cut after `limits[n]` bytes from the server; later ones are not."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxy = CuttingProxy("{}:{}".format(*listener.getsockname()), _limits=iter(limits))
+        proxy = CuttingProxy("{}:{}".format(*listener.getsockname()), _limits=iter(limits or ()))
         thread = threading.Thread(target=proxy.serve, args=(listener, upstream))
         thread.start()
         try:

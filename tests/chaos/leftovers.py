@@ -1,0 +1,54 @@
+"""What may be left of a server that has stopped: nothing but its jobs and their data."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from tests.chaos.target import Target
+
+from gradstream import Job
+
+_PATIENCE_S = 20
+_OWN = {
+    "lock",
+    "gradstream.sqlite",
+    "gradstream.sqlite-wal",
+    "gradstream.sqlite-shm",
+    "gradstream.sqlite-reserve",
+}
+
+
+def stray_processes(target: Target) -> Iterator[str]:
+    """Processes that are still there when the server has stopped."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while (left := target.processes()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in left:
+        command = ""
+        with suppress(OSError):
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+        yield f"process {pid} is left: {command}"
+
+
+def stray_files(data_dir: Path, jobs: list[Job]) -> Iterator[str]:
+    """Files that belong to no job, when all jobs have ended and the server has stopped."""
+    digests = {job.spec.data_digest for job in jobs if not job.spec.reference}
+    data = {f"{digest}.npy" for digest in digests}
+    for path in sorted((data_dir / "data").iterdir()):
+        if path.name not in data:
+            yield f"data/{path.name} is left, {path.stat().st_size} bytes that no job has"
+    for name in data - {path.name for path in (data_dir / "data").iterdir()}:
+        yield f"data/{name} is gone, which a job has"
+    for path in sorted((data_dir / "checkpoints").rglob("*")):
+        yield f"{path.relative_to(data_dir)} is left, and no job lives"
+    for path in sorted(data_dir.iterdir()):
+        if path.name not in _OWN and path.name not in ("data", "checkpoints"):
+            yield f"{path.name} is left"
+
+
+def complaints(log: Path) -> Iterator[str]:
+    """What the server has told in its log as a fault of its own."""
+    for number, line in enumerate(log.read_text().splitlines(), 1):
+        if "level=error" in line or line.startswith("Traceback") or "Warning:" in line:
+            yield f"{log}, line {number}: {line}"

@@ -1,0 +1,168 @@
+"""One round of chaos: references, then a server, jobs, watchers and faults, then the checks."""
+
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import grpc
+from tests.chaos.clients import Clients
+from tests.chaos.comparison import differences
+from tests.chaos.dice import Dice
+from tests.chaos.faults import Faults
+from tests.chaos.history import breaches
+from tests.chaos.leftovers import complaints, stray_files, stray_processes
+from tests.chaos.plans import make_plans
+from tests.chaos.references import References
+from tests.chaos.report import Report
+from tests.chaos.scene import Scene
+from tests.chaos.strict_reader import read_strictly
+from tests.chaos.target import ServerFault, Target
+from tests.chaos.users import Users
+from tests.chaos.watchers import Watchers
+from tests.chaos.witnesses import contradictions
+from tests.proxy import cutting_proxy
+from tests.server import running_server
+
+from gradstream import Client, FailedPreconditionError, Job, StateChange
+
+_WORKERS = 2
+_THREADS = 1
+"""Of each worker: more than there are cores for would wait for each other most of the time."""
+_PLANS = 14
+_ENOUGH = {"jobs started": 24, "workers killed": 3, "servers killed": 2, "cuts": 3, "stalls": 1}
+"""Below this a round has shown little, and goes on for as long again at most."""
+_LONGEST_PAUSE_S = 0.3
+_END_S = 120
+"""Within this all jobs have to end once nothing disturbs them any more."""
+
+
+def run_round(seed: int, seconds: float, folder: Path) -> Report:
+    """Train references, cause chaos for so many seconds, and check what has come of it."""
+    chance = random.Random(seed)
+    plans = make_plans(chance, _PLANS)
+    computing = ("--workers", str(_WORKERS), "--threads", str(_THREADS))
+    eager = (
+        "--checkpoint-interval",
+        "0.1",
+        "--max-restarts",
+        "1000",
+        "--heartbeat",
+        "0.5",
+        "--stop-grace",
+        "1",
+    )
+    with running_server(folder / "undisturbed", *computing) as undisturbed:
+        references = References(undisturbed.address)
+        references.prepare(plans, _WORKERS)
+        target = Target(folder, chance, computing + eager)
+        with cutting_proxy(target.address) as proxy:
+            scene = Scene(target, proxy, plans, chance)
+            try:
+                jobs = _disturb(scene, seconds)
+                _check(scene, jobs, references)
+            except ServerFault as fault:
+                scene.find(f"{fault}; see {target.log}")
+            finally:
+                scene.close()
+                target.close()
+    _count(scene)
+    for what in _lacks(scene):
+        scene.find(f"too little happened: {scene.counts[what]} {what}, {_ENOUGH[what]} are the least")
+    return Report(scene.counts, scene.findings)
+
+
+def _disturb(scene: Scene, seconds: float) -> list[Job]:
+    """The chaos. Returns the jobs that the server has in the end, when it has stopped."""
+    scene.target.start()
+    faults = Faults(scene)
+    with _clients(scene) as clients:
+        watchers = Watchers(scene, clients)
+        dice = Dice(scene, Users(scene, clients, watchers), watchers, faults)
+        begin = time.monotonic()
+        while (passed := time.monotonic() - begin) < seconds or (passed < 2 * seconds and _lacks(scene)):
+            dice.roll()
+            time.sleep(scene.chance.uniform(0, _LONGEST_PAUSE_S))
+        faults.end()
+        _let_end(scene, dice)
+        jobs = _record(scene)
+    scene.target.ask_to_stop()
+    scene.target.await_stop()
+    return jobs
+
+
+def _lacks(scene: Scene) -> list[str]:
+    return [what for what, least in _ENOUGH.items() if scene.counts[what] < least]
+
+
+@contextmanager
+def _clients(scene: Scene) -> Iterator[Clients]:
+    clients = Clients(scene)
+    try:
+        yield clients
+    finally:
+        scene.close()
+        clients.close()
+
+
+def _let_end(scene: Scene, dice: Dice) -> None:
+    """Wait until all jobs have ended and nobody is under way any more; those that are paused go on."""
+    deadline = time.monotonic() + _END_S
+    with Client(scene.target.address) as client:
+        while wait(dice.starts, timeout=0.5).not_done and time.monotonic() < deadline:
+            for job in scene.jobs:
+                if not job.ended.is_set():
+                    with suppress(FailedPreconditionError):  # It has just ended, or is being cancelled.
+                        client.resume(job.id)
+        for job in scene.jobs:
+            if not job.ended.is_set():
+                scene.find(f"{job} does not end: it is {client.get(job.id)}")
+    wait(scene.under_way(), timeout=_END_S)
+    for what in scene.under_way().values():
+        scene.find(f"does not come to an end: {what}")
+
+
+def _record(scene: Scene) -> list[Job]:
+    """Read the logs that are left, and what the server says of all jobs."""
+    tracked = {job.id: job for job in scene.jobs}
+    with Client(scene.target.address) as client, grpc.insecure_channel(scene.target.address) as channel:
+        for job in scene.jobs:
+            if not job.being_deleted and job.ended.is_set():
+                job.log = list(read_strictly(channel, job.id, 0, scene.closing))
+                job.answers.append(client.get(job.id))
+        jobs = list(client.jobs())
+    for listed in jobs:
+        if listed.id not in tracked or tracked[listed.id].being_deleted:
+            scene.find(f"there is a job {listed.id}, {listed.state}, that is deleted or was never started")
+        else:
+            tracked[listed.id].answers.append(listed)
+    for missing in tracked.keys() - {listed.id for listed in jobs}:
+        if not tracked[missing].being_deleted:
+            scene.find(f"{tracked[missing]} is lost")
+    return jobs
+
+
+def _check(scene: Scene, jobs: list[Job], references: References) -> None:
+    """Note whatever is not as it was promised."""
+    for job in scene.jobs:
+        for check in (breaches(job.log, job.answers), differences(job, references), contradictions(job)):
+            for what in check:
+                scene.find(f"{job}: {what}")
+    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs)):
+        scene.find(what)
+    for what in complaints(scene.target.log):
+        scene.find(what)
+
+
+def _count(scene: Scene) -> None:
+    for job in scene.jobs:
+        if not job.log:
+            continue
+        last = job.log[-1]
+        state = last.state if isinstance(last, StateChange) else "SUCCEEDED"
+        scene.count(f"jobs that ended {state}")
+        scene.count("attempts", last.attempt)
+        scene.count("events", len(job.log))
+        scene.count("events seen by watchers", sum(len(watch.seen) for watch in job.watches))
