@@ -1,5 +1,6 @@
 """One round of chaos: references, then a server, jobs, watchers and faults, then the checks."""
 
+import faulthandler
 import random
 import time
 from collections.abc import Iterator
@@ -120,8 +121,12 @@ def _let_end(scene: Scene, dice: Dice) -> None:
             if not job.ended.is_set():
                 scene.find(f"{job} does not end: it is {client.get(job.id)}")
     wait(scene.under_way(), timeout=_END_S)
-    for what in scene.under_way().values():
-        scene.find(f"does not come to an end: {what}")
+    if stuck := scene.under_way():
+        threads = scene.target.log.with_name("threads.txt")
+        with threads.open("w") as file:
+            faulthandler.dump_traceback(file)
+        for what in stuck.values():
+            scene.find(f"does not come to an end: {what}; see {threads}")
 
 
 def _record(scene: Scene) -> list[Job]:

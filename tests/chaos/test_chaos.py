@@ -14,5 +14,5 @@ def test_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     """Jobs, epochs or events would be lost, told twice, or not be what an undisturbed run gives."""
     report = run_round(SEED, SECONDS, tmp_path)
     with capsys.disabled():
-        print(f"\nchaos of seed {SEED}:\n{report}")
-    assert not report.findings, f"seed {SEED}: {report}"
+        print(f"\nchaos of seed {SEED}, in {tmp_path}:\n{report}")
+    assert not report.findings, f"seed {SEED}, in {tmp_path}: {report}"
