@@ -67,7 +67,7 @@ class Clients:
             except UnavailableError:
                 if self._scene.closing.is_set():
                     raise
-                self._scene.count("refusals by a server that was stopping or not there")
+                self._scene.count("clients: refused by a server that was stopping or not there")
                 self._scene.closing.wait(_PAUSE_S)
 
     def close(self) -> None:
@@ -89,4 +89,4 @@ class Clients:
         return AsyncClient(address, timeout_s=_PATIENCE_S, patience_s=_PATIENCE_S, on_retry=retry)
 
     def _count_retry(self, _: GradstreamError, __: float) -> None:
-        self._scene.count("calls and streams that clients tried again")
+        self._scene.count("clients: calls tried again and streams attached again")

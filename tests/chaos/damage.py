@@ -26,14 +26,14 @@ def _flip(path: Path, chance: random.Random) -> str:
     if content:
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
         path.write_bytes(content)
-    return "checkpoints damaged by a flipped bit"
+    return "faults: bits flipped in checkpoints"
 
 
 def _cut_short(path: Path, chance: random.Random) -> str:
     os.truncate(path, chance.randrange(max(1, path.stat().st_size)))
-    return "checkpoints cut short"
+    return "faults: checkpoints cut short"
 
 
 def _remove(path: Path, _: random.Random) -> str:
     path.unlink()
-    return "checkpoints removed"
+    return "faults: checkpoints removed"

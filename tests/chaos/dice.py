@@ -27,14 +27,14 @@ class Dice:
         """Those who start jobs, and watch them to the end."""
         self._progress_at_start = 0
         self._weights: dict[Callable[[], None], float] = {
-            self._start: 25,
+            self._start: 16,
             partial(self._living, "pausing", partial(users.ask, "pause")): 5,
             partial(self._living, "resuming", partial(users.ask, "resume")): 7,
-            partial(self._living, "cancelling", partial(users.ask, "cancel")): 2,
-            partial(self._living, "quarrelling about", users.quarrel): 2,
-            partial(self._living, "starting again", users.start_again): 3,
+            partial(self._living, "cancelling", partial(users.ask, "cancel")): 3,
+            partial(self._living, "quarrelling about", users.quarrel): 3,
+            partial(self._living, "starting again", users.start_again): 4,
             partial(self._any, "asking for", users.get): 4,
-            partial(self._any, "watching", watchers.watch): 14,
+            partial(self._any, "watching", watchers.watch): 22,
             self._delete: 3,
             self._list: 2,
             faults.kill_worker: 6,

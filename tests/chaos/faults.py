@@ -49,10 +49,10 @@ class Faults:
         self._await_moment(*self._chance.choice((("data", "checkpoints"), ("gradstream.sqlite-wal",))))
         if self._chance.random() < 0.3:
             self._target.kill_all()
-            self._scene.count("servers killed with all workers")
+            self._scene.count("faults: servers killed with all workers")
         else:
             self._target.kill()
-            self._scene.count("servers killed")
+            self._scene.count("faults: servers killed")
         self._come_back()
 
     def stop_server(self) -> None:
@@ -61,24 +61,24 @@ class Faults:
         if self._chance.random() < 0.3:
             self._pause(0.5)
             self._target.kill()
-            self._scene.count("servers killed while they stopped")
+            self._scene.count("faults: servers killed while they stopped")
         else:
             self._target.await_stop()
-            self._scene.count("servers stopped")
+            self._scene.count("faults: servers stopped")
         self._come_back()
 
     def start_second(self) -> None:
         """Start another server on the same data directory: it has to leave, and leave all as it is."""
         second = self._target.second()
-        self._scene.count("second servers on the same data directory")
+        self._scene.count("faults: second servers on the same data directory")
         if second.returncode != 1 or "another server" not in second.stderr:
             self._scene.find(f"a second server on the data directory: {second}")
 
     def cut(self) -> None:
         """Cut all connections."""
         self._await_moment("gradstream.sqlite-wal")
-        self._scene.count("connections cut", self._scene.proxy.cut())
-        self._scene.count("cuts")
+        self._scene.count("faults: connections cut", self._scene.proxy.cut())
+        self._scene.count("faults: cuts of all connections")
 
     def stall(self) -> None:
         """Let nothing through for a while."""
@@ -87,7 +87,7 @@ class Faults:
         self._scene.proxy.stall()
         self._flow = threading.Timer(self._chance.uniform(0.1, _LONGEST_STALL_S), self._scene.proxy.flow)
         self._flow.start()
-        self._scene.count("stalls")
+        self._scene.count("faults: stalls of all connections")
 
     def end(self) -> None:
         """No more faults, and none that lasts."""
@@ -102,9 +102,9 @@ class Faults:
             self._target.launch()
             self._pause(1.5)
             self._target.kill()
-            self._scene.count("servers killed while they started")
+            self._scene.count("faults: servers killed while they started")
         self._target.start()
-        self._scene.count("server starts")
+        self._scene.count("faults: servers started again")
 
     def _await_moment(self, *patterns: str) -> None:
         """Perhaps wait for a moment when something is written: what is half done then shows afterwards."""
@@ -120,7 +120,7 @@ class Faults:
             return None
         pid = self._chance.choice(pids)
         _signal(pid, number)
-        self._scene.count(what)
+        self._scene.count(f"faults: {what}")
         return pid
 
     def _pause(self, longest_s: float) -> None:

@@ -19,7 +19,7 @@ _EPOCHS = {
     ("module", "mini-batch"): 900,
 }
 """That take about a second on an idle core."""
-_LENGTHS = (0.02, 0.2, 0.4, 0.7, 1.0, 1.5)
+_LENGTHS = (0.02, 0.3, 0.7, 1.0, 1.5, 2.5)
 """In such seconds."""
 _BATCHES = 8
 

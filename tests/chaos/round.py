@@ -10,11 +10,8 @@ from pathlib import Path
 
 import grpc
 from tests.chaos.clients import Clients
-from tests.chaos.comparison import differences
 from tests.chaos.dice import Dice
 from tests.chaos.faults import Faults
-from tests.chaos.history import breaches
-from tests.chaos.leftovers import complaints, stray_files, stray_processes
 from tests.chaos.plans import make_plans
 from tests.chaos.references import References
 from tests.chaos.report import Report
@@ -22,20 +19,26 @@ from tests.chaos.scene import Scene
 from tests.chaos.strict_reader import read_strictly
 from tests.chaos.target import ServerFault, Target
 from tests.chaos.users import Users
+from tests.chaos.verdict import judge, take_stock
 from tests.chaos.watchers import Watchers
-from tests.chaos.witnesses import contradictions
 from tests.proxy import cutting_proxy
 from tests.server import running_server
 
-from gradstream import Client, FailedPreconditionError, Job, StateChange
+from gradstream import Client, FailedPreconditionError, Job
 
 _WORKERS = 2
 _THREADS = 1
 """Of each worker: more than there are cores for would wait for each other most of the time."""
 _PLANS = 14
-_ENOUGH = {"jobs started": 24, "workers killed": 3, "servers killed": 2, "cuts": 3, "stalls": 1}
+_ENOUGH = {
+    "jobs: started": 24,
+    "faults: workers killed": 3,
+    "faults: servers killed": 2,
+    "faults: cuts of all connections": 3,
+    "faults: stalls of all connections": 1,
+}
 """Below this a round has shown little, and goes on for as long again at most."""
-_LONGEST_PAUSE_S = 0.3
+_LONGEST_PAUSE_S = 0.2
 _END_S = 120
 """Within this all jobs have to end once nothing disturbs them any more."""
 
@@ -63,15 +66,15 @@ def run_round(seed: int, seconds: float, folder: Path) -> Report:
             scene = Scene(target, proxy, plans, chance)
             try:
                 jobs = _disturb(scene, seconds)
-                _check(scene, jobs, references)
+                judge(scene, jobs, references)
             except ServerFault as fault:
                 scene.find(f"{fault}; see {target.log}")
             finally:
                 scene.close()
                 target.close()
-    _count(scene)
+    take_stock(scene)
     for what in _lacks(scene):
-        scene.find(f"too little happened: {scene.counts[what]} {what}, {_ENOUGH[what]} are the least")
+        scene.find(f"too little happened: {scene.counts[what]} times {what}, {_ENOUGH[what]} are the least")
     return Report(scene.counts, scene.findings)
 
 
@@ -147,27 +150,3 @@ def _record(scene: Scene) -> list[Job]:
         if not tracked[missing].being_deleted:
             scene.find(f"{tracked[missing]} is lost")
     return jobs
-
-
-def _check(scene: Scene, jobs: list[Job], references: References) -> None:
-    """Note whatever is not as it was promised."""
-    for job in scene.jobs:
-        for check in (breaches(job.log, job.answers), differences(job, references), contradictions(job)):
-            for what in check:
-                scene.find(f"{job}: {what}")
-    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs)):
-        scene.find(what)
-    for what in complaints(scene.target.log):
-        scene.find(what)
-
-
-def _count(scene: Scene) -> None:
-    for job in scene.jobs:
-        if not job.log:
-            continue
-        last = job.log[-1]
-        state = last.state if isinstance(last, StateChange) else "SUCCEEDED"
-        scene.count(f"jobs that ended {state}")
-        scene.count("attempts", last.attempt)
-        scene.count("events", len(job.log))
-        scene.count("events seen by watchers", sum(len(watch.seen) for watch in job.watches))

@@ -6,7 +6,7 @@ import pytest
 from tests.chaos.round import run_round
 
 SEED = 1
-SECONDS = 75
+SECONDS = 90
 
 
 @pytest.mark.timeout(400)

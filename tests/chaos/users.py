@@ -57,7 +57,7 @@ class Users:
                 job = run.job
             tracked = TrackedJob(job, plan, request_id, priority, twin)
             self._scene.jobs.append(tracked)
-            self._scene.count("jobs started")
+            self._scene.count("jobs: started")
             self._watchers.watch_all(tracked, chance, run)
 
     def start_again(self, job: TrackedJob, chance: random.Random) -> None:
@@ -66,7 +66,7 @@ class Users:
             if free:
                 again = self._create(job.plan, job.request_id, job.priority, chance)
                 job.answers.append(again)
-                self._scene.count("requests repeated")
+                self._scene.count("users: requests to start a job repeated")
                 if again.id != job.id:
                     self._scene.find(f"{job}: its request, repeated, has started job {again.id}")
 
@@ -99,7 +99,7 @@ class Users:
                 job.log = list(read_strictly(direct, job.id, 0, self._scene.closing))
             job.being_deleted = True
             client.delete(job.id)
-            self._scene.count("jobs deleted")
+            self._scene.count("jobs: deleted")
             with suppress(NotFoundError):
                 self._scene.find(f"{job}: it was deleted, and is still {client.get(job.id).state}")
 
@@ -152,9 +152,9 @@ class Users:
             except FailedPreconditionError as error:
                 if error.reason not in _TOO_LATE:
                     raise
-                self._scene.count(f"{verb}: too late")
+                self._scene.count(f"users: {verb}, too late")
                 return None
-        self._scene.count(f"{verb}: done")
+        self._scene.count(f"users: {verb}")
         job.answers.append(answer)
         return answer
 

@@ -51,13 +51,13 @@ class Watchers:
             self._see(job, watch, self._ways[watch.way](job.id, watch.sequence, chance), stay)
             if watch.end != LEFT or chance.random() < 0.3:
                 return
-            self._scene.count("watchers that left and came back")
+            self._scene.count("watchers: left and came back")
             self._scene.closing.wait(chance.uniform(0, 1))
 
     def _new_watch(self, job: TrackedJob, way: str, after: int) -> Watch:
         watch = Watch(way, after)
         job.watches.append(watch)
-        self._scene.count("watchers")
+        self._scene.count("watchers: attached")
         return watch
 
     def _way(self, job: TrackedJob, chance: random.Random) -> str:
