@@ -98,10 +98,11 @@ class Users:
             with grpc.insecure_channel(self._scene.target.address) as direct:
                 job.log = list(read_strictly(direct, job.id, 0, self._scene.closing))
             job.being_deleted = True
-            client.delete(job.id)
+            self._clients.patiently(lambda: client.delete(job.id))
             self._scene.count("jobs: deleted")
             with suppress(NotFoundError):
-                self._scene.find(f"{job}: it was deleted, and is still {client.get(job.id).state}")
+                still = self._clients.patiently(lambda: client.get(job.id))
+                self._scene.find(f"{job}: it was deleted, and is still {still.state}")
 
     def get(self, job: TrackedJob, chance: random.Random) -> None:
         """Ask how a job stands."""
@@ -161,7 +162,7 @@ class Users:
     def _delete_in_vain(self, job: TrackedJob, chance: random.Random) -> None:
         with self._clients.one(chance) as client:
             try:
-                client.delete(job.id)
+                self._clients.patiently(lambda: client.delete(job.id))
                 self._scene.find(f"{job}: it was deleted while it was paused")
             except FailedPreconditionError as error:
                 if error.reason != "JOB_NOT_ENDED":
