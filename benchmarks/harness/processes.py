@@ -16,13 +16,16 @@ class Memory:
     """The same, with what is shared divided among those who share it."""
     own: float
     """What would be free again if it ended."""
+    anonymous: float
+    """What it has allocated; nothing of the libraries, which processes that come and go may share with it."""
 
 
 def memory(process: int) -> Memory:
     """The memory of a process as it is now."""
     text = Path(f"/proc/{process}/smaps_rollup").read_text()
     mebibytes = {name: int(kibibytes) / 1024 for name, kibibytes in re.findall(r"(\w+): +(\d+) kB", text)}
-    return Memory(mebibytes["Rss"], mebibytes["Pss"], mebibytes["Private_Clean"] + mebibytes["Private_Dirty"])
+    own = mebibytes["Private_Clean"] + mebibytes["Private_Dirty"]
+    return Memory(mebibytes["Rss"], mebibytes["Pss"], own, mebibytes["Anonymous"])
 
 
 def descendants(process: int) -> Iterator[int]:
