@@ -5,8 +5,11 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -178,12 +181,30 @@ def test_nothing_is_written_for_a_job_that_was_removed(store: CheckpointStore) -
     assert store.jobs() == []
 
 
-def _write_on(store: CheckpointStore) -> None:
+def _write_on(store: CheckpointStore, writes: Event) -> None:
     try:
         for epoch in range(1, 1_000_000):
             store.write("job", f"c{epoch % 2}", reached(epoch, 20_000))
+            writes.set()
     except FileNotFoundError:
         return
+
+
+@contextmanager
+def _writing(store: CheckpointStore, lead_s: float) -> Iterator[SpawnProcess]:
+    """A worker that has written checkpoints for so long, and goes on."""
+    # Not a fork of this process: other threads may hold locks here, which nobody would release there.
+    context = multiprocessing.get_context("spawn")
+    writes = context.Event()
+    worker = context.Process(target=_write_on, args=(store, writes))
+    worker.start()
+    try:
+        assert writes.wait(30)
+        time.sleep(lead_s)  # What happens next has to come at any moment of a write.
+        yield worker
+    finally:
+        worker.kill()
+        worker.join()
 
 
 def test_a_worker_that_is_killed_leaves_what_it_had_written(store: CheckpointStore) -> None:
@@ -191,14 +212,11 @@ def test_a_worker_that_is_killed_leaves_what_it_had_written(store: CheckpointSto
     store.prepare("job")
     for name in ("c0", "c1"):
         store.write("job", name, reached(1, 20_000))
-    context = multiprocessing.get_context("fork")
     seen = {1}
-    for i in range(25):
-        worker = context.Process(target=_write_on, args=(store,))
-        worker.start()
-        time.sleep(0.02 + i * 0.0013)
-        worker.kill()
-        worker.join()
+    for i in range(8):
+        with _writing(store, lead_s=i * 0.0013) as worker:
+            worker.kill()
+            worker.join()
         for name in ("c0", "c1"):
             found = store.read("job", name)
             assert same(found, reached(found.epoch, 20_000))
@@ -210,16 +228,13 @@ def test_a_worker_that_is_killed_leaves_what_it_had_written(store: CheckpointSto
 
 def test_a_job_can_be_removed_while_its_worker_writes(store: CheckpointStore) -> None:
     """What a user deletes would come back, or the deletion would fail."""
-    context = multiprocessing.get_context("fork")
-    for i in range(10):
+    for i in range(8):
         store.prepare("job")
-        worker = context.Process(target=_write_on, args=(store,))
-        worker.start()
-        time.sleep(0.02 + i * 0.0017)
-        store.remove("job")
-        assert store.jobs() == []
-        worker.join(20)
-        assert worker.exitcode == 0
+        with _writing(store, lead_s=i * 0.0017) as worker:
+            store.remove("job")
+            assert store.jobs() == []
+            worker.join(20)
+            assert worker.exitcode == 0
     assert store.jobs() == []
 
 

@@ -158,7 +158,7 @@ def test_delete(quick: RunningServer) -> None:
     assert done.stdout == f"job {first} is deleted\njob {second} is deleted\n"
     assert done.stderr.splitlines() == [
         "Error: there is no job 'nosuchjob'; `gradstream jobs` lists those there are",
-        f"Error: job {living} is RUNNING; only a job that has ended can be deleted: cancel it first",
+        f"Error: job {living} is running; only a job that has ended can be deleted: cancel it first",
     ]
     gradstream("cancel", living, server=quick.address)
     assert gradstream("watch", living, server=quick.address).returncode == 1
