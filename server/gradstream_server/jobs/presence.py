@@ -48,7 +48,7 @@ class Presence:
         if job.cancel_on_disconnect and job.id not in self._watchers and job.id not in self._absences:
             absence = asyncio.create_task(self._cancel_absent(job.id))
             self._absences[job.id] = absence
-            absence.add_done_callback(lambda _: self._absences.pop(job.id, None))
+            absence.add_done_callback(lambda over: self._forget(job.id, over))
 
     def close(self) -> None:
         """Cancel nothing any more: watchers leave because the server stops."""
@@ -56,8 +56,15 @@ class Presence:
         for absence in list(self._absences.values()):
             absence.cancel()
 
+    def _forget(self, job: str, over: asyncio.Task[None]) -> None:
+        # Somebody may have come and left since it was cancelled: the absence that counts is then another.
+        if self._absences.get(job) is over:
+            del self._absences[job]
+
     async def _cancel_absent(self, job: str) -> None:
         await asyncio.sleep(self._grace_s)
+        if job in self._watchers:
+            return
         # It may have ended meanwhile.
         try:
             await self._cancel(job)

@@ -64,6 +64,28 @@ async def test_one_of_several_who_leaves_takes_nothing_from_the_others() -> None
     assert await cancelled == job.id
 
 
+async def test_who_comes_after_one_who_came_and_left_at_once_finds_the_job() -> None:
+    """The job would be cancelled under the eyes of who watches, because of an absence that is long over."""
+    cancelled: list[str] = []
+
+    async def cancel(job: str) -> Job:
+        cancelled.append(job)
+        return new_job()
+
+    presence = Presence(0.02, cancel)
+    job = replace(new_job(), cancel_on_disconnect=True)
+    presence.expect(job)
+    await asyncio.sleep(0)
+    with presence.watching(job):
+        pass
+    for _ in range(5):
+        await asyncio.sleep(0)  # Let the first absence end; the second goes on.
+    with presence.watching(job):
+        await asyncio.sleep(0.06)  # Longer than he may be away.
+        assert cancelled == []
+    presence.close()
+
+
 async def test_a_job_of_an_earlier_server_waits_for_its_watchers_too(store: HeldStore) -> None:
     """A job would be cancelled because its server was restarted, or never for the same reason."""
     async with serving(store, disconnect_grace_s=60) as its:
