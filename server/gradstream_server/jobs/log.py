@@ -150,7 +150,7 @@ class EventLog:
                 after = records[-1].sequence
                 patience_s = idle_s
             elif live is None or grown is None or live.stored.ended:
-                if after < last:
+                if after < (live.stored.last_sequence if live else last):
                     # It was deleted meanwhile.
                     raise JobNotFound(job)
                 return

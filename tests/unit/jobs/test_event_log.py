@@ -116,6 +116,20 @@ async def test_a_reader_who_is_far_behind_reads_from_the_store(store: HeldStore)
         assert sequences([*first, *await rest]) == list(range(1, 44))
 
 
+async def test_a_reader_who_is_behind_is_told_that_a_job_was_deleted(store: HeldStore) -> None:
+    """Its client would take a log without an end for a whole one, or ask for the rest for ever."""
+    async with log_of(store) as log:
+        job = await running_job(log)
+        slow = log.tail(job.id, 0)
+        await anext(slow)
+        for number in range(1, 4):
+            await log.append(job.id, epoch(number, numbers=131_072))  # 1 MiB each: one stays in memory.
+        await log.append(job.id, FAILED)
+        await log.delete(job.id)
+        with pytest.raises(JobNotFound):
+            await anext(slow)
+
+
 async def _rest(records: AsyncIterator[Sequence[EventRecord]]) -> list[EventRecord]:
     return [record async for some in records for record in some]
 
