@@ -1,5 +1,7 @@
 """What every store of checkpoints has to do. A further one costs a function here, and a line in STORES."""
 
+import hashlib
+import json
 import multiprocessing
 import pickle
 import subprocess
@@ -278,6 +280,31 @@ def test_a_damaged_file_is_never_taken_for_a_checkpoint(
     path.write_bytes(body)
     with pytest.raises(CheckpointUnusable, match=r"a of job job is (damaged|of format)"):
         store.read("job", "a")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", None),
+        ("epochs", "7"),
+        ("final_loss", "low"),
+        ("receipt", {"device": "cpu"}),
+        ("arrays", []),
+        ("arrays", {"state": {"weight": ["<f4", [10**12]]}}),
+        ("arrays", {"state": {"weight": ["|O", [1, 2]]}}),
+        ("arrays", {"state": {"weight": ["|S0", [10**12]]}}),
+    ],
+)
+def test_a_file_that_somebody_has_made_up_is_damaged_too(tmp_path: Path, field: str, value: object) -> None:
+    """A job would fail for good, or take its worker with it, where it could go on from an earlier point."""
+    store, path = written(tmp_path)
+    _, header, numbers = path.read_bytes().split(b"\n", 2)
+    made_up = json.dumps(json.loads(header) | {field: value}).encode()
+    for content in (made_up + b"\n" + numbers, b"no line", b"\xff\n", b"[" * 100_000 + b"\n"):
+        digest = hashlib.sha256(content).hexdigest()
+        path.write_bytes(f"gradstream checkpoint, format 1, sha256 {digest}\n".encode() + content)
+        with pytest.raises(CheckpointUnusable, match="a of job job is damaged: its content is not"):
+            store.read("job", "a")
 
 
 def test_every_single_flipped_byte_is_noticed(tmp_path: Path) -> None:

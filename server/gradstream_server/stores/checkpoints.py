@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import chain
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,12 @@ class FileCheckpoints:
             raise CheckpointUnusable(f"{what} is of format {version}; this version reads format {FORMAT}")
         if hashlib.sha256(memoryview(body)[first_line.end() :]).hexdigest() != digest:
             raise CheckpointUnusable(f"{what} is damaged: its digest is not that of its content")
-        return _decode(body, first_line.end())
+        try:
+            return _decode(body, first_line.end())
+        except MemoryError:
+            raise
+        except Exception as error:  # The digest is right, but anybody can make one.
+            raise CheckpointUnusable(f"{what} is damaged: its content is not that of a checkpoint") from error
 
     def prepare(self, job: str) -> None:
         make_folder(self.folder / job)
@@ -108,9 +114,14 @@ def _encode(checkpoint: Checkpoint) -> bytes:
 
 
 def _told(array: NDArray[Any]) -> tuple[str, tuple[int, ...]]:
-    if array.dtype.hasobject:
-        raise TypeError(f"a checkpoint holds numbers, not {array.dtype}")
-    return array.dtype.str, array.shape
+    return _numbers(array.dtype).str, array.shape
+
+
+def _numbers(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """A type as it is, if it is one of numbers. Objects would be addresses of memory."""
+    if dtype.kind not in "biufc":
+        raise TypeError(f"a checkpoint holds numbers, not {dtype}")
+    return dtype
 
 
 def _decode(body: bytes, start: int) -> Checkpoint:
@@ -119,14 +130,14 @@ def _decode(body: bytes, start: int) -> Checkpoint:
     groups = dict(_arrays(header["arrays"], body, end + 1))
     predictions = groups["predictions"]
     return Checkpoint(
-        seed=header["seed"],
+        seed=index(header["seed"]),
         state=groups["state"] or {},
         result=Completed(
-            epochs=header["epochs"],
-            final_loss=header["final_loss"],
+            epochs=index(header["epochs"]),
+            final_loss=float(header["final_loss"]),
             parameters=groups["parameters"] or {},
             receipt=Receipt(**header["receipt"]),
-            training_s=header["training_s"],
+            training_s=float(header["training_s"]),
             predictions=None if predictions is None else predictions[""],
             unscaled_parameters=groups["unscaled_parameters"],
         ),
@@ -140,6 +151,6 @@ def _arrays(
         read: dict[str, NDArray[Any]] = {}
         for name, (dtype, shape) in (arrays or {}).items():
             # A copy: aligned, and the caller's own to write to.
-            read[name] = np.ndarray(shape, dtype, body, offset).copy()
+            read[name] = np.ndarray(shape, _numbers(np.dtype(dtype)), body, offset).copy()
             offset += read[name].nbytes
         yield group, None if arrays is None else read
