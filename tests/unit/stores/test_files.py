@@ -69,6 +69,8 @@ def test_damaged_data_are_not_there(tmp_path_factory: pytest.TempPathFactory, da
         found = store.get(digest)
         # A header can say the same in other characters.
         assert found is None or summarize(found).digest == digest
+        put(store, table())
+        assert store.get(digest) is not None, "what was damaged is written again"
 
 
 def test_what_is_there_is_not_written_again(tmp_path: Path) -> None:
