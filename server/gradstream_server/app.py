@@ -60,14 +60,14 @@ class Server:
         self._stopping = asyncio.Event()
         self._lock = DataDirLock(config.data_dir)
         try:
+            data = FileDataStore(self._lock.folder("data"))
+            checkpoints = FileCheckpoints(self._lock.folder("checkpoints"))
             self._store = SqlJobStore.open_sqlite(
                 config.data_dir / "gradstream.sqlite", cast(Durability, config.durability)
             )
         except BaseException:
             self._lock.close()
             raise
-        data = FileDataStore(config.data_dir / "data")
-        checkpoints = FileCheckpoints(config.data_dir / "checkpoints")
         codec = ProtoCodec()
         self._log = EventLog(self._store, codec)
         self._executor = LocalExecutor(

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.disk import fill, small_disk
 
 from gradstream_server.lock import DataDirError, DataDirLock
 
@@ -26,6 +27,15 @@ def test_it_is_free_again(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text("12345 and the rest of a crash")
     with closing(DataDirLock(tmp_path)):
         assert (tmp_path / "lock").read_text() == str(os.getpid())
+
+
+def test_a_full_disk_does_not_keep_it_from_who_is_there_already(tmp_path: Path) -> None:
+    """Jobs on a full disk could not even be read, or deleted to make room."""
+    with small_disk(tmp_path, 1) as disk:
+        fill(disk)
+        for _ in range(2):
+            with closing(DataDirLock(disk)), pytest.raises(DataDirError, match="process unknown"):
+                DataDirLock(disk)
 
 
 def test_the_directory_is_made(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.disk import small_disk
+from tests.disk import fill, small_disk
 from tests.integration.server.calls import calls_to
 from tests.server import SERVE, RunningServer, environment, running_server
 
@@ -75,6 +75,38 @@ def test_a_data_directory_that_cannot_be_written(tmp_path: Path) -> None:
             assert said.startswith(
                 f"Error: cannot use the data directory {path}: Read-only file system; name"
             )
+
+
+@pytest.mark.parametrize("name", ["data", "checkpoints"])
+def test_a_folder_in_the_data_directory_that_cannot_be_used(tmp_path: Path, name: str) -> None:
+    """An operator would read a stack trace, or see job after job fail."""
+    folder = tmp_path / name
+
+    def is_told(why: str) -> None:
+        code, said = failing("--address=127.0.0.1:0", f"--data-dir={tmp_path}")
+        assert (code, said) == (
+            1,
+            f"Error: cannot use the data directory {folder}: {why}; name another with --data-dir\n",
+        )
+
+    folder.touch()
+    is_told("File exists")
+    folder.unlink()
+    folder.mkdir()
+    with small_disk(folder, 1, "ro"):
+        is_told("it cannot be written to")
+
+
+def test_a_new_data_directory_on_a_full_disk(tmp_path: Path) -> None:
+    """An operator would read a stack trace."""
+    with small_disk(tmp_path, 1) as disk:
+        path = disk / "new"
+        path.mkdir()
+        fill(disk)
+        code, said = failing("--address=127.0.0.1:0", f"--data-dir={path}")
+        assert (code, said.count("\n")) == (1, 1)
+        assert said.startswith("Error: cannot use the da")
+        assert "make room" in said
 
 
 def test_a_database_that_is_none_and_one_of_a_newer_version(tmp_path: Path) -> None:
