@@ -12,6 +12,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from gradstream.v1 import (
+    dataset_service_pb2,
+    dataset_service_pb2_grpc,
     system_service_pb2,
     system_service_pb2_grpc,
     training_service_pb2,
@@ -19,24 +21,30 @@ from gradstream.v1 import (
 )
 from gradstream_server import logs
 from gradstream_server.config import ServerConfig
+from gradstream_server.data.service import DatasetService
 from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.executors.messages import Equipment
+from gradstream_server.executors.table_process import TableProcesses
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.runner import JobRunner
 from gradstream_server.jobs.service import JobService
 from gradstream_server.lock import DataDirLock
 from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.rpc.datasets import DatasetServicer
 from gradstream_server.rpc.guard import Guard
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
 from gradstream_server.stores.checkpoints import FileCheckpoints
+from gradstream_server.stores.datasets import FileDatasets
 from gradstream_server.stores.files import FileDataStore
 from gradstream_server.stores.sql import Durability, SqlJobStore
+from gradstream_server.stores.uploads import FileUploads
 
 _logger = logging.getLogger(__name__)
 
 _SERVICES = (
     training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
+    dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
     system_service_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
 )
 # Streams are told to re-attach elsewhere; unary calls under way get this long to answer.
@@ -62,6 +70,8 @@ class Server:
         try:
             data = FileDataStore(self._lock.folder("data"))
             checkpoints = FileCheckpoints(self._lock.folder("checkpoints"))
+            datasets = FileDatasets(self._lock.folder("datasets"))
+            uploads = FileUploads(self._lock.folder("uploads"))
             self._store = SqlJobStore.open_sqlite(
                 config.data_dir / "gradstream.sqlite", cast(Durability, config.durability)
             )
@@ -97,6 +107,14 @@ class Server:
             disconnect_grace_s=config.disconnect_grace,
             keep_ended_s=config.keep_ended,
         )
+        self._datasets = DatasetService(
+            datasets,
+            uploads,
+            TableProcesses(config.workers),
+            self._store,
+            config.limits,
+            keep_uploads_s=config.keep_uploads,
+        )
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[Guard()],
@@ -114,6 +132,9 @@ class Server:
         )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
             TrainingServicer(self._service, config.heartbeat), self._grpc
+        )
+        dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
+            DatasetServicer(self._datasets), self._grpc
         )
         system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
@@ -154,6 +175,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         await self._service.recover()
+        self._datasets.start()
         await self._grpc.start()
         await self._set_health(serving=True)
         # After the answers, not before: starting workers takes the cores for a while.
@@ -168,6 +190,7 @@ class Server:
     async def _shutdown(self) -> None:
         _logger.info("stopping")
         await self._set_health(serving=False)
+        self._datasets.close()
         try:
             await self._service.drain()
         except Exception:

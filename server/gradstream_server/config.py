@@ -47,6 +47,13 @@ class ServerConfig:
     max_data_bytes: int = _setting(
         _LIMITS.max_data_bytes, "Bytes of data that may travel with a spec.", "BYTES"
     )
+    max_dataset_bytes: int = _setting(
+        _LIMITS.max_dataset_bytes, "Bytes of a file that is uploaded, and of the table in it.", "BYTES"
+    )
+    max_uploads: int = _setting(_LIMITS.max_uploads, "Files that may be on their way here at once.", "N")
+    keep_uploads: float = _setting(
+        86_400.0, "How long an upload is kept that has broken off, to be gone on with.", "SECONDS"
+    )
     max_parameters: int = _setting(_LIMITS.max_parameters, "Numbers that a model may have.", "N")
     max_queued_jobs: int = _setting(_LIMITS.max_queued_jobs, "Jobs that may wait; one more is refused.", "N")
     max_watches: int = _setting(_LIMITS.max_watches, "Streams that may be open; one more is refused.", "N")
@@ -89,7 +96,7 @@ class ServerConfig:
         for name in _FROM_ZERO:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 0")
-        for name in ("checkpoint_interval", "heartbeat"):
+        for name in ("checkpoint_interval", "heartbeat", "keep_uploads"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be above 0")
         for name, allowed in _CHOICES.items():

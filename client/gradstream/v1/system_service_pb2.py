@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gradstream/v1/system_service.proto\x12\rgradstream.v1\"\x16\n\x14GetServerInfoRequest\"\xd6\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x07\x64\x65vices\x18\x02 \x03(\x0b\x32\x15.gradstream.v1.Device\x12,\n\x08trainers\x18\x03 \x03(\x0b\x32\x1a.gradstream.v1.TrainerInfo\x12%\n\x06limits\x18\x04 \x01(\x0b\x32\x15.gradstream.v1.Limits\x12\x0f\n\x07workers\x18\x05 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x06 \x01(\x05\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\"+\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"0\n\x0bTrainerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x89\x02\n\x06Limits\x12\x12\n\nmax_epochs\x18\x01 \x01(\x03\x12\x16\n\x0emax_data_bytes\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x19\n\x11max_predict_bytes\x18\x06 \x01(\x03\x12\x16\n\x0emax_parameters\x18\x07 \x01(\x03\x12\x1c\n\x14max_job_memory_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fmax_job_seconds\x18\t \x01(\x01\x12 \n\x18\x64isconnect_grace_seconds\x18\n \x01(\x01\x32`\n\rSystemService\x12O\n\rGetServerInfo\x12#.gradstream.v1.GetServerInfoRequest\x1a\x19.gradstream.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gradstream/v1/system_service.proto\x12\rgradstream.v1\"\x16\n\x14GetServerInfoRequest\"\xd6\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x07\x64\x65vices\x18\x02 \x03(\x0b\x32\x15.gradstream.v1.Device\x12,\n\x08trainers\x18\x03 \x03(\x0b\x32\x1a.gradstream.v1.TrainerInfo\x12%\n\x06limits\x18\x04 \x01(\x0b\x32\x15.gradstream.v1.Limits\x12\x0f\n\x07workers\x18\x05 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x06 \x01(\x05\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\"+\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"0\n\x0bTrainerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa4\x02\n\x06Limits\x12\x12\n\nmax_epochs\x18\x01 \x01(\x03\x12\x16\n\x0emax_data_bytes\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x19\n\x11max_predict_bytes\x18\x06 \x01(\x03\x12\x16\n\x0emax_parameters\x18\x07 \x01(\x03\x12\x1c\n\x14max_job_memory_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fmax_job_seconds\x18\t \x01(\x01\x12 \n\x18\x64isconnect_grace_seconds\x18\n \x01(\x01\x12\x19\n\x11max_dataset_bytes\x18\x0b \x01(\x03\x32`\n\rSystemService\x12O\n\rGetServerInfo\x12#.gradstream.v1.GetServerInfoRequest\x1a\x19.gradstream.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,7 +40,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINERINFO']._serialized_start=339
   _globals['_TRAINERINFO']._serialized_end=387
   _globals['_LIMITS']._serialized_start=390
-  _globals['_LIMITS']._serialized_end=655
-  _globals['_SYSTEMSERVICE']._serialized_start=657
-  _globals['_SYSTEMSERVICE']._serialized_end=753
+  _globals['_LIMITS']._serialized_end=682
+  _globals['_SYSTEMSERVICE']._serialized_start=684
+  _globals['_SYSTEMSERVICE']._serialized_end=780
 # @@protoc_insertion_point(module_scope)

@@ -157,6 +157,7 @@ class Limits(_message.Message):
     MAX_JOB_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     MAX_JOB_SECONDS_FIELD_NUMBER: _builtins.int
     DISCONNECT_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_DATASET_BYTES_FIELD_NUMBER: _builtins.int
     max_epochs: _builtins.int
     """Epochs of a job."""
     max_data_bytes: _builtins.int
@@ -181,6 +182,8 @@ class Limits(_message.Message):
     """How long a job may run, in seconds; 0 for no limit. See `Spec.max_seconds`."""
     disconnect_grace_seconds: _builtins.float
     """How long nobody may watch a job with `cancel_on_disconnect` before it is cancelled, in seconds."""
+    max_dataset_bytes: _builtins.int
+    """Bytes of a file that is uploaded as a data set, and of the table that is made of it."""
     def __init__(
         self,
         *,
@@ -194,10 +197,11 @@ class Limits(_message.Message):
         max_job_memory_bytes: _builtins.int = ...,
         max_job_seconds: _builtins.float = ...,
         disconnect_grace_seconds: _builtins.float = ...,
+        max_dataset_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disconnect_grace_seconds", b"disconnect_grace_seconds", "max_data_bytes", b"max_data_bytes", "max_epochs", b"max_epochs", "max_job_memory_bytes", b"max_job_memory_bytes", "max_job_seconds", b"max_job_seconds", "max_message_bytes", b"max_message_bytes", "max_parameters", b"max_parameters", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disconnect_grace_seconds", b"disconnect_grace_seconds", "max_data_bytes", b"max_data_bytes", "max_dataset_bytes", b"max_dataset_bytes", "max_epochs", b"max_epochs", "max_job_memory_bytes", b"max_job_memory_bytes", "max_job_seconds", b"max_job_seconds", "max_message_bytes", b"max_message_bytes", "max_parameters", b"max_parameters", "max_predict_bytes", b"max_predict_bytes", "max_queued_jobs", b"max_queued_jobs", "max_watches", b"max_watches"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

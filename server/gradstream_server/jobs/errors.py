@@ -10,9 +10,15 @@ RequestError                    the caller can do something about it
 ├── JobBeingCancelled
 ├── JobNotEnded
 ├── SequenceBeyondLog
+├── DatasetNotFound
+├── DatasetInUse
+├── UnreadableData
+├── UploadInterrupted
+├── DigestMismatch
 ├── Busy                        try again after `retry_after_s`
 │   ├── QueueFull
 │   ├── TooManyWatches
+│   ├── TooManyUploads
 │   └── NoRoom                  the disk is full
 ├── NoWorker                    the workers do not start
 └── Draining
@@ -105,6 +111,47 @@ class SequenceBeyondLog(RequestError):
         super().__init__(f"{what}; watch after {last} or less")
 
 
+class DatasetNotFound(RequestError):
+    """No data set, or more than one, has this digest or begins so."""
+
+    def __init__(self, dataset: str, alike: Sequence[str] = ()) -> None:
+        if alike:
+            text = f"{len(alike)} data sets begin with {dataset!r}; give more of the digest"
+        else:
+            text = f"there is no data set {dataset!r}; ListDatasets names those there are"
+        super().__init__(text)
+
+
+class DatasetInUse(RequestError):
+    """Jobs that have not ended train on the data set."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            f"jobs that have not ended train on data set {digest[:12]}; let them end, or cancel them, first"
+        )
+
+
+class UnreadableData(RequestError):
+    """A file is not the table that its name says. The text says what is wrong, and where."""
+
+
+class UploadInterrupted(RequestError):
+    """A chunk does not follow what is there of its upload."""
+
+    def __init__(self, upload: str, committed_bytes: int) -> None:
+        super().__init__(f"upload {upload} goes on at byte {committed_bytes}; begin it again from there")
+
+
+class DigestMismatch(RequestError):
+    """What has arrived is not what was sent."""
+
+    def __init__(self, sent: str, received: str) -> None:
+        super().__init__(
+            f"the file has arrived with SHA-256 {received}, but was sent with {sent}; nothing is kept, "
+            "upload it again"
+        )
+
+
 class Busy(RequestError):
     """There is no room now."""
 
@@ -125,6 +172,13 @@ class TooManyWatches(Busy):
 
     def __init__(self, limit: int, retry_after_s: float) -> None:
         super().__init__(f"{limit} streams are open already", retry_after_s)
+
+
+class TooManyUploads(Busy):
+    """As many files are being received as may be."""
+
+    def __init__(self, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"{limit} files are being received already", retry_after_s)
 
 
 class NoRoom(Busy):

@@ -14,6 +14,9 @@ class Limits:
     """Rows to predict, and as much for the predictions: they travel in one event."""
     max_parameters: int = 100_000
     """Numbers of a model: they travel in one event too, which any client has to be able to receive."""
+    max_dataset_bytes: int = 16 << 30
+    """Of a file that is uploaded, and of the table that is made of it."""
+    max_uploads: int = 16
     max_queued_jobs: int = 1_000
     max_watches: int = 2_000
     max_job_memory_bytes: int = 0

@@ -6,7 +6,7 @@ Nothing of an unforeseen error reaches a caller but an id under which the log te
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias, cast
 
@@ -45,6 +45,10 @@ class Guard(grpc.aio.ServerInterceptor):
         # leave as they are kept.
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method))
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                _guarded_upload(handler, method), response_serializer=handler.response_serializer
+            )
         return grpc.unary_unary_rpc_method_handler(
             _guarded_call(handler, method), response_serializer=handler.response_serializer
         )
@@ -60,6 +64,22 @@ def _guarded_call(handler: "Handler", method: str) -> Callable[..., Awaitable[An
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
     return call
+
+
+def _guarded_upload(handler: "Handler", method: str) -> Callable[..., Awaitable[Any]]:
+    inner = cast(Callable[..., Awaitable[Any]], handler.stream_unary)
+
+    async def upload(raw: AsyncIterator[bytes], context: "Context") -> Any:
+        async def requests() -> AsyncIterator[Any]:
+            async for each in raw:
+                yield _request(handler, each)
+
+        try:
+            return await inner(requests(), context)
+        except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
+            await context.abort_with_status(rpc_status.to_status(_status(error, method)))
+
+    return upload
 
 
 def _guarded_stream(handler: "Handler", method: str) -> Callable[..., Awaitable[None]]:

@@ -42,6 +42,7 @@ class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
                 max_watches=limits.max_watches,
                 max_job_memory_bytes=limits.max_job_memory_bytes,
                 max_job_seconds=limits.max_job_seconds,
+                max_dataset_bytes=limits.max_dataset_bytes,
                 disconnect_grace_seconds=self._service.disconnect_grace_s,
             ),
             workers=workers,

@@ -1,0 +1,151 @@
+"""Tables as text: a header, then rows of values separated by a delimiter. Read by pyarrow."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.csv
+
+from gradstream_server.data.readers import ReadAgain
+from gradstream_server.jobs.errors import UnreadableData
+
+_BLOCK_BYTES = 16 << 20
+"""Read at once. A row has to fit in it, and the types of columns are guessed from the first one."""
+_HEAD_BYTES = 1 << 20
+_DELIMITERS = ",;\t|"
+_NULLS = [*pa.csv.ConvertOptions().null_values, "None", "none", "?"]
+_SHOWN = 60
+
+_RAGGED = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
+_OTHER_TYPE = re.compile(
+    r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): invalid value '(.*)'", re.DOTALL
+)
+_NOT_UTF8 = re.compile(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to [^:]+: invalid UTF8")
+
+
+class DelimitedReader:
+    """Reads one file. What was guessed wrongly of a column's type is known when it is read again."""
+
+    def __init__(self, open_: "Callable[[], pa.NativeFile]", delimiters: str = _DELIMITERS) -> None:
+        """
+        Args:
+            open_: opens the file.
+            delimiters: those that may separate values; the one that is most frequent in the header does.
+        """
+        self._open = open_
+        self._delimiters = delimiters
+        self._types: dict[str, pa.DataType] = {}
+
+    def batches(self) -> "Iterator[pa.RecordBatch]":
+        """The rows.
+
+        Raises:
+            UnreadableData: it is no such table.
+            ReadAgain: a later row has shown the type of a column; what was read so far is to be forgotten.
+        """
+        with self._open() as source:
+            delimiter, self._names = _header(source.read(_HEAD_BYTES), self._delimiters)
+        row = 0
+        with self._open() as source:
+            try:
+                reader = pa.csv.open_csv(
+                    source,
+                    # Several threads could not tell in which row something is wrong.
+                    pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                    pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                    pa.csv.ConvertOptions(
+                        column_types=self._types, null_values=_NULLS, strings_can_be_null=True
+                    ),
+                )
+                for batch in reader:
+                    _check_text(batch, row)
+                    row += batch.num_rows
+                    yield batch
+            except pa.ArrowInvalid as error:
+                raise self._explained(str(error)) from error
+
+    def _explained(self, message: str) -> Exception:
+        if ragged := _RAGGED.match(message):
+            row, expected, got, text = ragged.groups()
+            values = "1 value" if got == "1" else f"{got} values"
+            return UnreadableData(
+                f"row {int(row) - 1} has {values}, the header has {expected}: {_shown(text)}"
+            )
+        if other := _OTHER_TYPE.match(message):
+            column, row, told, value = other.groups()
+            name = self._names[int(column)]
+            self._types[name] = _wider(told, value)
+            return ReadAgain()
+        if not_utf8 := _NOT_UTF8.match(message):
+            return _not_utf8(self._names[int(not_utf8[1])], int(not_utf8[2] or 2) - 1)
+        if "straddl" in message:
+            limit = _BLOCK_BYTES >> 20
+            return UnreadableData(
+                f"a row is longer than {limit} MiB; perhaps a quote is opened and not closed"
+            )
+        return UnreadableData(message.partition("\n")[0])
+
+
+read_csv = DelimitedReader
+read_tsv = partial(DelimitedReader, delimiters="\t")
+
+
+def _header(head: bytes, delimiters: str) -> tuple[str, list[str]]:
+    """The delimiter, and the names of the columns."""
+    try:
+        # The last character may be cut in two.
+        text = head.decode("utf-8-sig", "strict" if len(head) < _HEAD_BYTES else "ignore")
+        first = text.lstrip("\r\n").splitlines()[0] if text.strip() else ""
+    except UnicodeDecodeError as error:
+        line = head.count(b"\n", 0, error.start) + 1
+        if line > 1:
+            # The rows are looked at where they are read, and told by row and column.
+            first = head.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+            text = first
+        else:
+            what = f"the header is not UTF-8: byte {error.start + 1} is 0x{head[error.start]:02x}"
+            raise UnreadableData(f"{what}; save the file as UTF-8") from error
+    if not first:
+        raise UnreadableData("it is empty; there have to be a header and at least one row")
+    delimiter = max(delimiters, key=first.count)
+    names = next(csv.reader(io.StringIO(text.lstrip("\r\n")), delimiter=delimiter))
+    if all(_is_number(name) for name in names):
+        raise UnreadableData(f"it has no header: the first line is {_shown(first)}; name the columns there")
+    return delimiter, names
+
+
+def _check_text(batch: "pa.RecordBatch", rows_before: int) -> None:
+    """What is no UTF-8 is taken for bytes by pyarrow."""
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_binary(column.type):
+            for i, value in enumerate(column.to_pylist()):
+                try:
+                    (value or b"").decode()
+                except UnicodeDecodeError:
+                    raise _not_utf8(name, rows_before + i + 1) from None
+
+
+def _not_utf8(column: str, row: int) -> UnreadableData:
+    return UnreadableData(f"row {row}, column {column!r} is not UTF-8; save the file as UTF-8")
+
+
+def _wider(told: str, value: str) -> "pa.DataType":
+    """The narrowest type that a column can have in which a value was no `told`."""
+    if told == "null":
+        return pa.int64()
+    return pa.float64() if told == "int64" and _is_number(value) else pa.string()
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,0 +1,66 @@
+"""What reads a file as a table: some rows at a time, so that one larger than memory can be read."""
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+import pyarrow as pa
+
+from gradstream_server.data.formats import COMPRESSIONS, FORMATS, format_of, known_suffixes
+from gradstream_server.jobs.errors import UnreadableData
+
+_LONGEST_MAGIC = 8
+
+
+class ReadAgain(Exception):
+    """A later row has changed the sense of the ones before: all that was read is to be read once more."""
+
+
+class Reader(Protocol):
+    """Reads one file."""
+
+    def batches(self) -> "Iterator[pa.RecordBatch]":
+        """Its rows.
+
+        Raises:
+            UnreadableData, and whatever a library raises of it: it is no such file.
+            ReadAgain: to be called once more, from the beginning.
+        """
+        ...
+
+
+def open_reader(path: Path, name: str) -> Reader:
+    """A reader of a file whose name says what it is.
+
+    Raises:
+        UnreadableData: it begins as no file of this kind does.
+    """
+    found = format_of(name)
+    if found is None:
+        raise UnreadableData(f"{name!r} has no known ending; there are {', '.join(known_suffixes())}")
+    format_, compression = found
+    if compression:
+        _check_beginning(pa.OSFile(str(path)), f"compressed with {compression.name}", compression.magic)
+
+    def open_() -> "pa.NativeFile":
+        if compression:
+            return pa.CompressedInputStream(pa.OSFile(str(path)), compression.name)
+        return pa.memory_map(str(path))
+
+    _check_beginning(open_(), format_.name, format_.magic)
+    module, _, attribute = format_.reader.partition(":")
+    return cast(Reader, getattr(import_module(module), attribute)(open_))
+
+
+def _check_beginning(source: "pa.NativeFile", what: str, magic: bytes) -> None:
+    with source:
+        begins = source.read(_LONGEST_MAGIC)
+    if magic and begins.startswith(magic):
+        return
+    others = [(each.magic, each.name) for each in FORMATS if each.magic]
+    others += [(each.magic, f"a file compressed with {each.name}") for each in COMPRESSIONS]
+    if other := next((name for other_magic, name in others if begins.startswith(other_magic)), None):
+        raise UnreadableData(f"its name says {what}, but it begins as {other}")
+    if magic:
+        raise UnreadableData(f"its name says {what}, which it is not")

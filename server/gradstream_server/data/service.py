@@ -1,0 +1,252 @@
+"""Receives files, keeps them as data sets, and finds, lists and deletes these."""
+
+import asyncio
+import re
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from gradstream_server.data.dataset import Dataset
+from gradstream_server.data.formats import format_of, known_suffixes
+from gradstream_server.data.receiving import Receiving
+from gradstream_server.data.store import DatasetStore, Received, TableReader, UploadRecord, UploadStore
+from gradstream_server.jobs.errors import (
+    DatasetInUse,
+    DatasetNotFound,
+    DigestMismatch,
+    InvalidRequest,
+    NoRoom,
+    TooManyUploads,
+    Violation,
+)
+from gradstream_server.jobs.limits import Limits
+from gradstream_server.jobs.store import JobStore, StorageFull
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+_BEGINNING = re.compile("[0-9a-f]{6,64}")
+_MAX_NAME = 200
+_LOOK_AGAIN_S = 600.0
+
+
+class DatasetService:
+    """Data sets and uploads. Lives on one event loop."""
+
+    def __init__(
+        self,
+        datasets: DatasetStore,
+        uploads: UploadStore,
+        reader: TableReader,
+        jobs: JobStore,
+        limits: Limits,
+        keep_uploads_s: float,
+    ) -> None:
+        """
+        Args:
+            jobs: those that may need a data set.
+            keep_uploads_s: how long an upload is kept that nobody goes on with.
+        """
+        self._datasets = datasets
+        self._uploads = uploads
+        self._reader = reader
+        self._limits = limits
+        self._keep_uploads_s = keep_uploads_s
+        self._jobs = jobs
+        self._receiving: dict[str, Receiving] = {}
+        self._keeping: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Digests of files that are being read: the same file twice at once is kept once."""
+        self._tidying: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to remove uploads that nobody goes on with."""
+        self._tidying = asyncio.create_task(self._tidy())
+
+    def close(self) -> None:
+        """Stop doing so."""
+        if self._tidying:
+            self._tidying.cancel()
+
+    async def begin(self, upload: str, name: str, size_bytes: int) -> Receiving:
+        """Begin to receive a file, or go on with it. Who has begun has to `leave`.
+
+        Raises:
+            InvalidRequest: a field is out of range, or not what it was when the upload was begun.
+            TooManyUploads, NoRoom: not now.
+        """
+        self._check(upload, name, size_bytes)
+        if earlier := self._receiving.get(upload):
+            # Its connection has broken, which only the sender knows.
+            await earlier.leave()
+        record = UploadRecord(str(uuid.UUID(upload)), name, size_bytes)
+        if len(self._receiving) >= self._limits.max_uploads:
+            raise TooManyUploads(self._limits.max_uploads, retry_after_s=5)
+        if (known := self._uploads.get(record.id)) and known != record:
+            what = f"has begun as {known.name!r} of {known.size_bytes} bytes; use a new id for another file"
+            raise InvalidRequest([Violation("begin.upload", what)])
+        receiving = self._receiving[upload] = Receiving(record, self._uploads, lambda: self._left(upload))
+        try:
+            await receiving.open()
+        except StorageFull as error:
+            raise NoRoom from error
+        return receiving
+
+    async def finish(self, receiving: Receiving, digest: str) -> Dataset:
+        """Keep what was received as a data set.
+
+        Raises:
+            InvalidRequest: not all of the file has been received.
+            DigestMismatch, UnreadableData: it is nothing to be kept; the upload is removed.
+            NoRoom: the disk is full.
+        """
+        if not _DIGEST.fullmatch(digest):
+            what = f"is {digest!r}; it has to be the SHA-256 of the file, 64 digits and letters a to f"
+            raise InvalidRequest([Violation("end.digest", what)])
+        record = receiving.record
+        received = await receiving.all()
+        try:
+            if received.size != record.size_bytes:
+                missing = f"comes after {received.size} of {record.size_bytes} bytes; send the others first"
+                raise InvalidRequest([Violation("end", missing)])
+            if received.digest != digest:
+                raise DigestMismatch(digest, received.digest)
+            async with self._keeping[digest]:
+                dataset = self._datasets.get(digest) or await self._keep(receiving, received)
+        except InvalidRequest:
+            raise
+        except StorageFull as error:
+            await receiving.leave()
+            await asyncio.to_thread(self._uploads.remove, record.id)
+            raise NoRoom from error
+        except Exception:
+            await receiving.leave()
+            await asyncio.to_thread(self._uploads.remove, record.id)
+            raise
+        finally:
+            if not self._keeping[digest].locked():
+                del self._keeping[digest]
+        await receiving.leave()
+        await asyncio.to_thread(self._uploads.remove, record.id)
+        return dataset
+
+    async def find_content(
+        self, size_bytes: int, head_digest: str
+    ) -> tuple[list[str], list[tuple[UploadRecord, Received]]]:
+        """What may be a file of this size and beginning: digests of data sets, and uploads.
+
+        Raises:
+            InvalidRequest: a field is out of range.
+        """
+        if not _DIGEST.fullmatch(head_digest):
+            what = f"is {head_digest!r}; it has to be a SHA-256, 64 digits and letters a to f"
+            raise InvalidRequest([Violation("head_digest", what)])
+        digests = [
+            dataset.digest
+            for dataset in self._datasets.all()
+            if (dataset.size_bytes, dataset.head_digest) == (size_bytes, head_digest)
+        ]
+        return digests, await asyncio.to_thread(self._unfinished, size_bytes, head_digest)
+
+    def _unfinished(self, size_bytes: int, head_digest: str) -> list[tuple[UploadRecord, Received]]:
+        found = []
+        for record in self._uploads.all():
+            if record.size_bytes != size_bytes:
+                continue
+            upload = self._uploads.open(record)
+            try:
+                received = upload.received()
+            finally:
+                upload.close()
+            if received.head_digest == head_digest:
+                found.append((record, received))
+        return found
+
+    def get(self, dataset: str) -> Dataset:
+        """The data set of a digest, or of the beginning of one.
+
+        Raises:
+            DatasetNotFound: there is none, or more than one begins so.
+        """
+        if found := self._datasets.get(dataset):
+            return found
+        alike = []
+        if _BEGINNING.fullmatch(dataset):
+            alike = [each for each in self._datasets.all() if each.digest.startswith(dataset)]
+        if len(alike) != 1:
+            raise DatasetNotFound(dataset, [each.digest for each in alike])
+        return alike[0]
+
+    def page(
+        self, before: tuple[datetime, str] | None, size: int
+    ) -> tuple[Sequence[Dataset], tuple[datetime, str] | None]:
+        """A page of data sets, newest first, and where the next begins: behind a time and a digest."""
+        datasets = self._datasets.all()
+        if before:
+            datasets = [each for each in datasets if (each.create_time, each.digest) < before]
+        page = datasets[:size]
+        more = len(datasets) > size
+        return page, (page[-1].create_time, page[-1].digest) if more else None
+
+    async def delete(self, dataset: str) -> None:
+        """Delete a data set.
+
+        Raises:
+            DatasetNotFound: there is no such data set.
+            DatasetInUse: jobs that have not ended train on it.
+        """
+        digest = self.get(dataset).digest
+        unfinished = await asyncio.to_thread(self._jobs.unfinished)
+        if any(job.data_digest == digest for job in unfinished):
+            raise DatasetInUse(digest)
+        await asyncio.to_thread(self._datasets.remove, digest)
+
+    async def _keep(self, receiving: Receiving, received: Received) -> Dataset:
+        record = receiving.record
+        prepared = await asyncio.to_thread(self._datasets.prepare)
+        try:
+            table = await self._reader.read(
+                receiving.path, record.name, prepared, self._limits.max_dataset_bytes
+            )
+            dataset = Dataset(
+                digest=received.digest,
+                head_digest=received.head_digest,
+                name=record.name,
+                size_bytes=record.size_bytes,
+                create_time=datetime.now(UTC),
+                table=table,
+            )
+            await asyncio.to_thread(self._datasets.keep, dataset, prepared)
+        finally:
+            await asyncio.shield(asyncio.to_thread(self._datasets.discard, prepared))
+        return dataset
+
+    def _left(self, upload: str) -> None:
+        self._receiving.pop(upload, None)
+
+    async def _tidy(self) -> None:
+        while True:
+            with suppress(OSError):
+                await asyncio.to_thread(self._uploads.remove_older, self._keep_uploads_s)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+
+    def _check(self, upload: str, name: str, size_bytes: int) -> None:
+        violations = []
+        try:
+            is_uuid4 = uuid.UUID(upload).version == 4
+        except ValueError:
+            is_uuid4 = False
+        if not is_uuid4:
+            what = f"is {upload!r}; it has to be a UUID of version 4, such as {uuid.uuid4()}"
+            violations.append(Violation("begin.upload", what))
+        if not 1 <= len(name) <= _MAX_NAME or "/" in name or "\\" in name or not name.isprintable():
+            what = f"is {name!r}; it has to be a file's name without folders, at most {_MAX_NAME} characters"
+            violations.append(Violation("begin.name", what))
+        elif format_of(name) is None:
+            what = f"is {name!r}, whose ending says no format; there are {', '.join(known_suffixes())}"
+            violations.append(Violation("begin.name", what))
+        most = self._limits.max_dataset_bytes
+        if not 1 <= size_bytes <= most:
+            what = f"is {size_bytes}; it has to be from 1 to {most}"
+            violations.append(Violation("begin.size_bytes", what))
+        if violations:
+            raise InvalidRequest(violations)

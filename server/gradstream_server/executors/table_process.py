@@ -1,0 +1,87 @@
+"""Reads files as tables, each in a process of its own, which is all that a hostile file can harm."""
+
+import asyncio
+import logging
+import multiprocessing
+import resource
+from importlib import import_module
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from gradstream_server.data.dataset import Table
+from gradstream_server.jobs.errors import UnreadableData
+from gradstream_server.jobs.store import StorageFull
+from gradstream_server.stores.reserve import NO_ROOM
+
+_logger = logging.getLogger(__name__)
+
+_MEMORY_BYTES = 2 << 30
+"""That a reader may take: blocks of rows, however large the file. More is no table that anybody meant."""
+
+
+class TableProcesses:
+    """Reads files, a process each, a few at a time. Lives on one event loop."""
+
+    def __init__(self, at_once: int) -> None:
+        self._turns = asyncio.Semaphore(at_once)
+
+    async def read(self, path: Path, name: str, target: Path, max_bytes: int) -> Table:
+        async with self._turns:
+            context = multiprocessing.get_context("forkserver")
+            ours, theirs = context.Pipe(duplex=False)
+            process = context.Process(
+                target=_read,
+                args=(theirs, path, name, target, max_bytes),
+                name="gradstream-reader",
+                daemon=True,
+            )
+            await asyncio.to_thread(process.start)
+            theirs.close()
+            try:
+                result = await _receive(ours)
+            finally:
+                # Nobody waits for its result any more, or it is done.
+                process.kill()
+                await asyncio.shield(asyncio.to_thread(process.join))
+                ours.close()
+        match result:
+            case Table():
+                return result
+            case UnreadableData():
+                raise result
+            case OSError():
+                if result.errno in NO_ROOM:
+                    raise StorageFull("the disk is full")
+                raise result
+        _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": process.exitcode})
+        raise UnreadableData(f"{name!r} could not be read: its reader ended with {process.exitcode}")
+
+
+async def _receive(pipe: Connection) -> object:
+    """What the reader says at its end; None when it dies without a word."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(pipe.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(pipe.fileno())
+    try:
+        # A message of few kilobytes comes in one piece.
+        return await asyncio.to_thread(pipe.recv)
+    except EOFError:
+        return None
+
+
+def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int) -> None:
+    """What the process runs."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ingest = import_module("gradstream_server.data.ingest").ingest
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, hard))
+    try:
+        pipe.send(ingest(path, name, target, max_bytes))
+    except MemoryError:
+        pipe.send(UnreadableData(f"to read it takes more than {_MEMORY_BYTES >> 20} MiB of memory at once"))
+    except (UnreadableData, OSError) as error:
+        pipe.send(error)

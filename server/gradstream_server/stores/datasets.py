@@ -1,0 +1,94 @@
+"""Data sets as folders named by digest: the Arrow file, and what is known of it as JSON."""
+
+import json
+import secrets
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from gradstream_server.data.dataset import Column, ColumnType, Dataset, Table
+from gradstream_server.jobs.store import StorageFull
+from gradstream_server.stores.durable import ASIDE, make_folder, sync_folder, write_file
+from gradstream_server.stores.reserve import NO_ROOM
+
+FORMAT = 1
+"""To be raised with every change of what is written."""
+_TABLE = "table.arrow"
+_FACTS = "dataset.json"
+
+
+class FileDatasets:
+    """A folder of data sets. What is known of them is held in memory too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = Lock()
+        self._datasets: dict[str, Dataset] = {}
+        make_folder(folder)
+        for path in folder.iterdir():
+            if path.name.startswith(ASIDE):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                self._datasets[path.name] = _from_json(json.loads((path / _FACTS).read_bytes()))
+
+    def all(self) -> Sequence[Dataset]:
+        with self._lock:
+            return sorted(
+                self._datasets.values(), key=lambda each: (each.create_time, each.digest), reverse=True
+            )
+
+    def get(self, digest: str) -> Dataset | None:
+        return self._datasets.get(digest)
+
+    def table(self, digest: str) -> Path:
+        return self._folder / digest / _TABLE
+
+    def prepare(self) -> Path:
+        aside = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
+        aside.mkdir()
+        return aside / _TABLE
+
+    def keep(self, dataset: Dataset, prepared: Path) -> None:
+        facts = json.dumps(_to_json(dataset)).encode()
+        try:
+            write_file(prepared.with_name(_FACTS), lambda file: file.write(facts))
+            with self._lock:
+                prepared.parent.rename(self._folder / dataset.digest)
+                sync_folder(self._folder)
+                self._datasets[dataset.digest] = dataset
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise StorageFull("the disk is full") from error
+            raise
+
+    def discard(self, prepared: Path) -> None:
+        shutil.rmtree(prepared.parent, ignore_errors=True)
+
+    def remove(self, digest: str) -> None:
+        with self._lock:
+            if self._datasets.pop(digest, None) is None:
+                return
+            # Whoever has it mapped keeps it until he is done.
+            aside = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
+            (self._folder / digest).rename(aside)
+            sync_folder(self._folder)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _to_json(dataset: Dataset) -> dict[str, Any]:
+    return {"format": FORMAT, **asdict(dataset), "create_time": dataset.create_time.isoformat()}
+
+
+def _from_json(facts: dict[str, Any]) -> Dataset:
+    del facts["format"]
+    table = facts.pop("table")
+    columns = tuple(
+        Column(**column | {"type": ColumnType(column["type"]), "categories": tuple(column["categories"])})
+        for column in table.pop("columns")
+    )
+    create_time = datetime.fromisoformat(facts.pop("create_time"))
+    return Dataset(**facts, create_time=create_time, table=Table(columns=columns, **table))
