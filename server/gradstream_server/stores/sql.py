@@ -42,6 +42,7 @@ _INSERT_JOB = insert(JOBS)
 _INSERT_EVENTS = insert(EVENTS)
 _PAGE_EVENTS = 256
 _DELETED_AT_ONCE = 64
+_SMALL_BYTES = 1 << 10
 # Nothing tells when a full disk has room again; to try with every write would make each of them slow.
 _TRY_AGAIN_S = 1.0
 
@@ -53,8 +54,8 @@ class StoreError(Exception):
 class SqlJobStore:
     """Jobs and their logs. The engine's connections are pooled; any thread may call.
 
-    When the disk is full, new jobs and ordinary events are refused until there is room again. What ends jobs
-    or removes them is kept all the same: it may use the reserve.
+    When the disk is full, new jobs and ordinary events are refused until there is room again. What ends jobs,
+    puts them aside or removes them is kept all the same: it may use the reserve.
     """
 
     def __init__(self, engine: Engine, reserve: Reserve) -> None:
@@ -128,7 +129,7 @@ class SqlJobStore:
                 ],
             )
 
-        self._commit(insert_all, at_any_rate=any(write.job.ended for write in writes))
+        self._commit(insert_all, at_any_rate=any(map(_has_to_be_kept, writes)))
 
     def delete(self, job: str) -> None:
         def delete_all() -> None:
@@ -264,6 +265,12 @@ class SqlJobStore:
                 for record in write.events
             ]
             self._writing.execute(_INSERT_EVENTS, rows)
+
+
+def _has_to_be_kept(write: Write) -> bool:
+    """Whether it ends a job, or says no more than where one stands that is not to go on now."""
+    size = sum(len(record.body) for record in write.events)
+    return write.job.ended or (write.job.state is not JobState.RUNNING and size <= _SMALL_BYTES)
 
 
 def migrate(engine: Engine) -> None:

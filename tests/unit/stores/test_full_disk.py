@@ -93,6 +93,21 @@ def test_what_ends_jobs_is_kept_though_others_take_all_room(store: SqlJobStore, 
     assert_kept(store, jobs)
 
 
+@pytest.mark.parametrize("state", [JobState.QUEUED, JobState.PAUSED, JobState.CANCELLING])
+def test_that_a_job_is_put_aside_is_kept(store: SqlJobStore, disk: Path, state: JobState) -> None:
+    """A server could not start with a job that was RUNNING, nor a user cancel the job that fills the disk."""
+    jobs = [create(store) for _ in range(40)]
+    grow_until_full(store, jobs)
+    fill(disk)
+    for i, job in enumerate(jobs):
+        jobs[i] = grow(store, replace(job, state=state), 300)
+        with pytest.raises(StorageFull):  # What it still has to tell of its training is not.
+            grow(store, jobs[i])
+        with pytest.raises(StorageFull):
+            grow(store, replace(jobs[i], state=JobState.RUNNING), 300)
+    assert_kept(store, jobs)
+
+
 def test_an_end_is_kept_together_with_what_others_say(store: SqlJobStore, disk: Path) -> None:
     """A job's end would be lost because another job's event came along with it."""
     first, second = create(store), create(store)
