@@ -41,7 +41,7 @@ class Checkpointing:
                 self._trainer.resume(checkpoint.epoch, checkpoint.state)
             except (CheckpointUnusable, ValueError) as error:
                 message = f"{error}; training goes on from an earlier point"
-                warnings.append(Warned(WarningReason.CHECKPOINT_DAMAGED, message))
+                warnings.append(Warned(WarningReason.CHECKPOINT_DAMAGED, message, name))
                 continue
             if changes := self._changes(checkpoint.result.receipt):
                 message = f"goes on with {changes}: the last bits may differ from those of one run"

@@ -96,6 +96,8 @@ class Warned:
 
     reason: WarningReason
     message: str
+    checkpoint: str = ""
+    """The name of one that cannot be used, and is not kept any longer."""
 
 
 Event = StateChange | Started | EpochUpdates | Checkpointed | Warned | Completed

@@ -86,6 +86,11 @@ class Job:
         """Whether nothing will happen to it any more."""
         return self.state in ENDED
 
+    @property
+    def checkpoint_names(self) -> tuple[str, ...]:
+        """The names of its checkpoints, the newest first."""
+        return tuple(kept.name for kept in self.checkpoints)
+
 
 def advance(job: Job, event: Event, time: datetime) -> Job:
     """The job after an event of its log.
@@ -108,8 +113,9 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
             return replace(job, checkpoints=(event, *job.checkpoints)[:KEPT_CHECKPOINTS])
         case Started():
             return replace(job, has_started=True)
-        case Warned():
-            return job
+        case Warned(checkpoint=unusable):
+            left = tuple(kept for kept in job.checkpoints if kept.name != unusable)
+            return replace(job, checkpoints=left)
     if state not in _NEXT.get(job.state, ()):
         raise IllegalTransition(f"job {job.id} cannot go from {job.state} to {state}")
     if earlier.state is JobState.RUNNING and earlier.update_time and earlier.attempt_time:

@@ -193,6 +193,7 @@ def test_in_place_of_a_checkpoint_that_cannot_be_used_the_one_before_is(
     assert isinstance(warning, Warned)
     assert warning.reason is WarningReason.CHECKPOINT_DAMAGED
     assert "1-4" in warning.message
+    assert warning.checkpoint == "1-4"
     assert asked[0] == 4
     assert curve(events) == expected(10, 1)[6:]
     assert isinstance(events[-1], Completed)

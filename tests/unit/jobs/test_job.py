@@ -17,6 +17,8 @@ from gradstream_server.jobs.events import (
     Receipt,
     Started,
     StateChange,
+    Warned,
+    WarningReason,
 )
 from gradstream_server.jobs.job import ENDED, IllegalTransition, Job, JobState, advance
 
@@ -139,3 +141,13 @@ def test_the_end_says_when_and_why() -> None:
     assert (job.end_time, job.fault, job.ended) == (NOW, fault, True)
     assert advance(in_state(JobState.RUNNING), COMPLETED, NOW).fault is None
     assert {state for state in JobState if in_state(state).ended} == ENDED
+
+
+def test_a_checkpoint_that_cannot_be_used_is_not_kept() -> None:
+    """The next attempt would try it again, and a good one be removed to make place for it."""
+    job = in_state(JobState.RUNNING)
+    damaged = Warned(WarningReason.CHECKPOINT_DAMAGED, "1-2 is damaged", checkpoint="1-2")
+    for event in (Checkpointed(1, "1-1"), Checkpointed(2, "1-2"), damaged):
+        job = advance(job, event, NOW)
+    assert job.checkpoint_names == ("1-1",)
+    assert advance(job, Checkpointed(3, "2-3"), NOW).checkpoint_names == ("2-3", "1-1")
