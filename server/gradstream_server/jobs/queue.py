@@ -7,12 +7,15 @@ from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.job import JobState
 
+Entry = tuple[int, int, Task]
+"""A task that waits, behind those of a lower negative priority, and of a lower arrival."""
+
 
 class JobQueue:
     """Tasks in the order in which they will run."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[int, int, Task]] = []
+        self._waiting: list[Entry] = []
         self._arrivals = count()
 
     def __len__(self) -> int:
@@ -20,15 +23,20 @@ class JobQueue:
 
     def add(self, task: Task, priority: int) -> None:
         """Let a task wait behind those of its priority."""
-        insort(self._waiting, (-priority, next(self._arrivals), task), key=lambda entry: entry[:2])
+        self.put_back((-priority, next(self._arrivals), task))
+
+    def put_back(self, entry: Entry) -> None:
+        """Let a task that was taken out wait again, at its place."""
+        insort(self._waiting, entry, key=lambda entry: entry[:2])
 
     def pop(self) -> Task:
         """Take out the task that is next."""
         return self._waiting.pop(0)[2]
 
-    def remove(self, job: str) -> None:
-        """Take out the task of a job; nothing happens when it does not wait."""
-        self._waiting = [entry for entry in self._waiting if entry[2].job != job]
+    def remove(self, job: str) -> Entry | None:
+        """Take out the task of a job; None when it does not wait."""
+        place = self.ahead_of(job)
+        return None if place is None else self._waiting.pop(place)
 
     def ahead_of(self, job: str) -> int | None:
         """How many tasks are ahead of that of a job; None when it does not wait."""

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-from gradstream_server.jobs.errors import RequestError
+from gradstream_server.jobs.errors import JobNotFound
 from gradstream_server.jobs.store import JobStore
 
 _logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ async def delete_outdated(store: JobStore, delete: Callable[[str], Awaitable[Non
                 for job in outdated:
                     try:
                         await delete(job.id)
-                    except RequestError:
+                    except JobNotFound:
                         continue  # Somebody else was faster.
                 _logger.info("deleted jobs that ended long ago", extra={"jobs": len(outdated)})
         except Exception:

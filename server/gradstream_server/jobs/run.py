@@ -3,14 +3,16 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
 
-from gradstream_server.jobs.checkpoint import CheckpointStore, CheckpointUnusable
+from gradstream_server.jobs.checkpoint import CheckpointStore
+from gradstream_server.jobs.ending import cancelled, keep, leaves_result, result_so_far
 from gradstream_server.jobs.errors import Fault, FaultReason
-from gradstream_server.jobs.events import Checkpointed, Completed, StateChange
+from gradstream_server.jobs.events import Checkpointed, Completed, Event, StateChange, Warned
 from gradstream_server.jobs.executor import Executor, Interrupted, Task
 from gradstream_server.jobs.job import KEPT_CHECKPOINTS, IllegalTransition, Job, JobState
 from gradstream_server.jobs.log import EventLog
@@ -49,6 +51,7 @@ class JobRun:
         self._max_restarts = max_restarts
         self.stopped_for: Stop | None = None
         self._server_stops = False
+        self._may_have_checkpoints = False
 
     def stop(self, job: str, why: Stop) -> None:
         """Stop the attempt that runs, at the end of its epoch.
@@ -61,8 +64,13 @@ class JobRun:
             or (why is Stop.PAUSE and self.stopped_for is Stop.SERVER_STOPS)
         ):
             self.stopped_for = why
-        self._server_stops |= why is Stop.SERVER_STOPS
+        if why is Stop.SERVER_STOPS:
+            self.give_up()
         self._executor.stop(job)
+
+    def give_up(self) -> None:
+        """Wait for room no longer: the next server goes on."""
+        self._server_stops = True
 
     async def run(self, task: Task, stored: "asyncio.Future[Job]", leave: Callable[[], None]) -> None:
         """Run a job.
@@ -73,25 +81,60 @@ class JobRun:
             leave: called when the job steps aside, before anybody can know.
         """
         try:
-            job, interrupted = await self._attempt(task, stored)
-            while interrupted:
-                change = await self._after(job, interrupted)
-                stored = self._log.append(job.id, change)
-                if change.state != JobState.RUNNING:
-                    # From here on it may be resumed: by then it must have left.
-                    leave()
-                    job = await stored
-                    break
-                task = next_attempt(await stored, task.spec)
-                job, interrupted = await self._attempt(task, stored)
+            job = await self._attempts(task, stored, leave)
         except Exception as error:
-            if not self._log.is_live(task.job):
-                # It never was kept, which its caller is told.
+            if self._log.state(task.job) in (None, JobState.PAUSED):
+                # That it runs never was kept, which its caller is told.
                 return
             _logger.error("a job cannot go on", extra={"job": task.job}, exc_info=_surprise(error))
             job = await self._fail(task.job, error)
-        if job.ended and (job.checkpoints or job.attempt > 1):
+        # A first attempt that succeeds has told of each checkpoint that it wrote, or could not write.
+        if job.ended and (self._may_have_checkpoints or job.attempt > 1 or job.state != JobState.SUCCEEDED):
+            leave()
             await asyncio.to_thread(self._checkpoints.remove, job.id)
+
+    async def _attempts(self, task: Task, stored: "asyncio.Future[Job]", leave: Callable[[], None]) -> Job:
+        """Run a job's attempts until it has ended or steps aside."""
+        job, interrupted = await self._first_attempt(task, stored)
+        while interrupted:
+            *before, change = await self._after(job, interrupted)
+            if change.state != JobState.RUNNING:
+                # From here on it may be resumed: by then it must have left.
+                leave()
+                return await self._keep(job.id, *before, change)
+            if again := await self._begin(job.id, change):
+                job, interrupted = await self._attempt(next_attempt(await again, task.spec), again)
+            else:
+                interrupted = Interrupted()
+        return job
+
+    async def _first_attempt(
+        self, task: Task, stored: "asyncio.Future[Job]"
+    ) -> tuple[Job, Interrupted | None]:
+        try:
+            return await self._attempt(task, stored)
+        except StorageFull:
+            if self._log.state(task.job) is not JobState.QUEUED:
+                raise
+        # It waits still, and has lost nothing; what was trained meanwhile is trained again.
+        _logger.warning("the disk is full; a job waits for room", extra={"job": task.job})
+        if self.stopped_for is Stop.TIME_IS_UP:
+            self.stopped_for = None
+        if begun := await self._begin(task.job, StateChange(JobState.RUNNING)):
+            return await self._attempt(task, begun)
+        return await self._log.get(task.job), Interrupted()
+
+    async def _begin(self, job: str, change: StateChange) -> "asyncio.Future[Job] | None":
+        """Store that an attempt begins, as soon as there is room; None when it is stopped before."""
+        while not self.stopped_for:
+            stored = self._log.append(job, change)
+            try:
+                await stored
+            except StorageFull:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                return stored
+        return None
 
     async def _attempt(self, task: Task, stored: "asyncio.Future[Job]") -> tuple[Job, Interrupted | None]:
         """Run a task to its end: the job as it then is stored, and what has come between, if anything."""
@@ -117,10 +160,10 @@ class JobRun:
                     while ahead and (len(ahead) > _MAX_AHEAD or ahead[0].done()):
                         # Where one write has failed, none may follow.
                         kept_job = await ahead.popleft()
-                    ahead.append(self._log.append(task.job, *said))
-                    kept.extend(event.name for event in said if isinstance(event, Checkpointed))
-                    while len(kept) > KEPT_CHECKPOINTS:
-                        ahead[-1].add_done_callback(partial(self._outdate, task.job, kept.popleft()))
+                    outdated = self._note_checkpoints(kept, said)
+                    ahead.append(self._log.append(task.job, *await self._with_result(task, said, kept)))
+                    for name in outdated:
+                        ahead[-1].add_done_callback(partial(self._outdate, task.job, name))
             for stored in ahead:
                 kept_job = await stored
             assert kept_job, "at least that it runs has been stored"
@@ -129,16 +172,39 @@ class JobRun:
             if timer:
                 timer.cancel()
 
-    async def _after(self, job: Job, interrupted: Interrupted) -> StateChange:
+    def _note_checkpoints(self, kept: deque[str], said: Sequence[Event]) -> list[str]:
+        """Bring the names of those that are kept, the oldest first, up to date; those that go."""
+        gone = []
+        for event in said:
+            match event:
+                case Checkpointed(name=name):
+                    kept.append(name)
+                case Warned(checkpoint=name) if name in kept:
+                    kept.remove(name)
+                    gone.append(name)
+            self._may_have_checkpoints |= isinstance(event, Checkpointed | Warned)
+        while len(kept) > KEPT_CHECKPOINTS:
+            gone.append(kept.popleft())
+        return gone
+
+    async def _with_result(self, task: Task, said: Sequence[Event], kept: deque[str]) -> Sequence[Event]:
+        """What was said; if it fails the job, with what this had reached."""
+        *before, last = said
+        if not isinstance(last, StateChange) or not last.fault or not leaves_result(last.fault):
+            return said
+        result = await result_so_far(self._checkpoints, task.job, reversed(kept))
+        return [*before, replace(last, result_so_far=result)]
+
+    async def _after(self, job: Job, interrupted: Interrupted) -> list[StateChange]:
         """What becomes of a job whose attempt was interrupted."""
         killed = "the trainer did not stop in time and was killed; " if interrupted.killed else ""
         if self.stopped_for is Stop.CANCEL:
-            result = interrupted.result_so_far or await result_so_far(self._checkpoints, job)
-            return StateChange(JobState.CANCELLED, killed and killed[:-2], result_so_far=result)
+            result = interrupted.result_so_far or await self._result_so_far(job)
+            return cancelled(self._log.state(job.id), killed and killed[:-2], result)
         if self.stopped_for is Stop.PAUSE:
-            return StateChange(JobState.PAUSED, killed + f"resumed, it {goes_on(job)}")
+            return [StateChange(JobState.PAUSED, killed + f"resumed, it {goes_on(job)}")]
         if self.stopped_for is Stop.SERVER_STOPS:
-            return queued(0, f"the server is stopping; after its next start the job {goes_on(job)}")
+            return [queued(0, f"the server is stopping; after its next start the job {goes_on(job)}")]
         if self.stopped_for is Stop.TIME_IS_UP:
             message = "it has run as long as its max_seconds allows; give it more, or fewer epochs"
             fault = Fault(FaultReason.TIME_LIMIT_EXCEEDED, message)
@@ -146,11 +212,14 @@ class JobRun:
             died = interrupted.died or Fault(FaultReason.WORKER_DIED, "its worker stopped")
             if job.restarts < self._max_restarts:
                 _logger.warning("a job is started again", extra={"job": job.id, "because": died.message})
-                return StateChange(JobState.RUNNING, f"{died.message}; the job {goes_on(job)}")
+                return [StateChange(JobState.RUNNING, f"{died.message}; the job {goes_on(job)}")]
             message = f"{died.message}, and the job had been started again {job.restarts} times already"
             fault = Fault(died.reason, message, died.facts)
-        result = interrupted.result_so_far or await result_so_far(self._checkpoints, job)
-        return StateChange(JobState.FAILED, fault.message, fault=fault, result_so_far=result)
+        result = interrupted.result_so_far or await self._result_so_far(job)
+        return [StateChange(JobState.FAILED, fault.message, fault=fault, result_so_far=result)]
+
+    async def _result_so_far(self, job: Job) -> Completed | None:
+        return await result_so_far(self._checkpoints, job.id, job.checkpoint_names)
 
     def _stop_in_time(self, task: Task) -> asyncio.TimerHandle | None:
         if not task.spec.max_seconds:
@@ -171,26 +240,30 @@ class JobRun:
         else:
             message = f"the server could not keep what happened; its log tells more under job {job}"
             fault = Fault(FaultReason.TRAINER_FAILED, message)
-        while not self._server_stops:
+        kept = await self._log.get(job)
+        if self._server_stops:
+            # The next server goes on with it.
+            return kept
+        result = await self._result_so_far(kept)
+        if self.stopped_for is Stop.CANCEL:
+            return await self._keep(job, *cancelled(self._log.state(job), message, result))
+        return await self._keep(job, StateChange(JobState.FAILED, message, fault=fault, result_so_far=result))
+
+    async def _keep(self, job: str, *changes: StateChange) -> Job:
+        """Store what becomes of a job, as soon as that is possible, unless the server stops before."""
+        while True:
             try:
-                return await self._log.append(job, StateChange(JobState.FAILED, message, fault=fault))
+                return await keep(self._log, job, *changes)
             except IllegalTransition:
-                return await self._log.get(job)
-            except Exception as again:
-                what = "the end of a job cannot be stored; trying again"
-                _logger.error(what, extra={"job": job}, exc_info=_surprise(again))
-                # Nothing tells when a disk has room again.
-                await asyncio.sleep(_RETRY_S)
-        # The next server goes on with it.
+                break
+            except Exception as error:
+                what = "what becomes of a job cannot be stored; trying again"
+                _logger.error(what, extra={"job": job}, exc_info=_surprise(error))
+            if self._server_stops:
+                break
+            # Nothing tells when a disk has room again.
+            await asyncio.sleep(_RETRY_S)
         return await self._log.get(job)
-
-
-async def result_so_far(checkpoints: CheckpointStore, job: Job) -> Completed | None:
-    """What a job has reached by its newest checkpoint that can be used."""
-    for kept in job.checkpoints:
-        with suppress(CheckpointUnusable):
-            return (await asyncio.to_thread(checkpoints.read, job.id, kept.name)).result
-    return None
 
 
 def goes_on(job: Job) -> str:
@@ -211,6 +284,6 @@ def next_attempt(job: Job, spec: Spec) -> Task:
         attempt=job.attempt if job.state is JobState.RUNNING else job.attempt + 1,
         has_started=job.has_started,
         reported_epochs=job.epochs_done,
-        checkpoints=tuple(kept.name for kept in job.checkpoints),
+        checkpoints=job.checkpoint_names,
         earlier_attempts_s=job.earlier_attempts_s,
     )

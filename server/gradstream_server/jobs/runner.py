@@ -2,20 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
 from gradstream_server.jobs.checkpoint import CheckpointStore
+from gradstream_server.jobs.ending import cancelled, keep, result_so_far
 from gradstream_server.jobs.errors import JobBeingCancelled, QueueFull
 from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Executor, Task
 from gradstream_server.jobs.job import IllegalTransition, Job, JobState
 from gradstream_server.jobs.log import EventLog
-from gradstream_server.jobs.queue import JobQueue, queued
-from gradstream_server.jobs.run import JobRun, Stop, next_attempt, result_so_far
+from gradstream_server.jobs.queue import Entry, JobQueue, queued
+from gradstream_server.jobs.run import JobRun, Stop, next_attempt
 from gradstream_server.jobs.spec import Spec
+from gradstream_server.jobs.store import StorageFull
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +59,8 @@ class JobRunner:
         self._reserved_slots = 0
         self._reserved_places = 0
         self._running: dict[str, JobRun] = {}
-        self._runs: set[asyncio.Task[None]] = set()
+        self._runs: dict[asyncio.Task[None], JobRun] = {}
+        """Those of jobs that run, and of jobs that have left, which may still be on its way to the store."""
         self._draining = False
 
     @property
@@ -89,7 +92,7 @@ class JobRunner:
         """Give back a reserved place."""
         if place.starts:
             self._reserved_slots -= 1
-            self._start_next()
+            self.start()
         else:
             self._reserved_places -= 1
 
@@ -113,48 +116,51 @@ class JobRunner:
         # Meanwhile it may have been paused, and even resumed again.
         if self._log.state(job.id) is JobState.QUEUED and self.jobs_ahead(job.id) is None:
             self.submit(job, spec)
+            self.start()
         return job
 
     def submit(self, job: Job, spec: Spec) -> None:
-        """Queue a job, being QUEUED, whether or not there is room."""
+        """Queue a job, being QUEUED, whether or not there is room; `start` lets it begin."""
         self._queue.add(next_attempt(job, spec), job.priority)
-        self._start_next()
 
     def jobs_ahead(self, job: str) -> int | None:
-        """How many jobs are ahead of one that waits; None when it does not wait."""
-        return self._queue.ahead_of(job)
+        """How many jobs are ahead of one that is QUEUED; None when it does not wait."""
+        # One that has a slot is QUEUED until it is stored that it runs.
+        return 0 if job in self._running else self._queue.ahead_of(job)
 
     async def cancel(self, job: Job) -> Job:
         """Stop a job that lives for good, and return it as it then stands. Asked again it changes nothing."""
-        result = None if job.id in self._running else await result_so_far(self._checkpoints, job)
-        asked = None
-        # Not when another has asked already, or its last event is on its way to the store.
-        with suppress(IllegalTransition):
-            if running := self._running.get(job.id):
-                asked = self._log.append(job.id, StateChange(JobState.CANCELLING))
-            else:
-                self._queue.remove(job.id)
-                asked = self._log.append(job.id, StateChange(JobState.CANCELLED, result_so_far=result))
-        if running:
-            # At once: who does not wait for the store has cancelled the job all the same.
-            running.stop(job.id, Stop.CANCEL)
-        if asked:
-            job = await asked
-            if job.ended:
-                await asyncio.to_thread(self._checkpoints.remove, job.id)
+        result = None
+        if job.id not in self._running:
+            result = await result_so_far(self._checkpoints, job.id, job.checkpoint_names)
+        if running := self._running.get(job.id):
+            return await self._cancel_running(job, running)
+        with self._taken_out(job.id), suppress(IllegalTransition):
+            job = await keep(self._log, job.id, *cancelled(self._log.state(job.id), "", result))
+            await self.remove_checkpoints(job.id)
             return job
         return await self._when(job, {JobState.CANCELLING})
 
-    async def cancel_left(self, job: Job) -> None:
-        """End a job that an earlier server was cancelling."""
-        result = await result_so_far(self._checkpoints, job)
-        job = await self._log.append(job.id, StateChange(JobState.CANCELLED, result_so_far=result))
-        await asyncio.to_thread(self._checkpoints.remove, job.id)
+    async def _cancel_running(self, job: Job, running: JobRun) -> Job:
+        asked = None
+        # Not when another has asked already, or its last event is on its way to the store.
+        with suppress(IllegalTransition):
+            asked = self._log.append(job.id, StateChange(JobState.CANCELLING))
+        # At once: who does not wait for the store has cancelled the job all the same.
+        running.stop(job.id, Stop.CANCEL)
+        with suppress(StorageFull):
+            if asked:
+                return await asked
+        return await self._when(job, {JobState.CANCELLING})
 
     async def remove_strays(self, living: Collection[str]) -> None:
         """Remove what an earlier server has left of jobs that have ended."""
         for job in set(await asyncio.to_thread(self._checkpoints.jobs)) - set(living):
-            await asyncio.to_thread(self._checkpoints.remove, job)
+            await self.remove_checkpoints(job)
+
+    async def remove_checkpoints(self, job: str) -> None:
+        """Remove the checkpoints of a job that has ended."""
+        await asyncio.to_thread(self._checkpoints.remove, job)
 
     async def pause(self, job: Job) -> Job:
         """Put a job that lives aside, and return it once it is PAUSED, or has ended before it could be.
@@ -167,8 +173,7 @@ class JobRunner:
                 raise JobBeingCancelled(job.id)
             running.stop(job.id, Stop.PAUSE)
         else:
-            self._queue.remove(job.id)
-            with suppress(IllegalTransition):
+            with self._taken_out(job.id), suppress(IllegalTransition):
                 return await self._log.append(job.id, StateChange(JobState.PAUSED))
         return await self._when(job, _PAUSED)
 
@@ -203,15 +208,33 @@ class JobRunner:
             _logger.info("running jobs are put aside", extra={"jobs": list(self._running)})
         for job, running in self._running.items():
             running.stop(job, Stop.SERVER_STOPS)
+        for running in self._runs.values():
+            running.give_up()
         if self._runs:
             await asyncio.wait(self._runs)
+
+    @contextmanager
+    def _taken_out(self, job: str) -> Iterator[None]:
+        """A job does not wait any more, unless the block fails."""
+        entry = self._queue.remove(job)
+        try:
+            yield
+        except BaseException:
+            self._put_back(entry)
+            raise
+
+    def _put_back(self, entry: Entry | None) -> None:
+        if entry and self._log.state(entry[2].job) is JobState.QUEUED:
+            self._queue.put_back(entry)
+            self.start()
 
     def _stop_unkept(self, job: str, stored: "asyncio.Future[Job]") -> None:
         """Stop the task of a job that could not be kept: its caller is told, its worker is free again."""
         if stored.exception() and job in self._running:
             self._executor.stop(job)
 
-    def _start_next(self) -> None:
+    def start(self) -> None:
+        """Start what waits, as far as there are slots for it."""
         while len(self._queue) and not self._draining and self._free_slots > 0:
             task = self._queue.pop()
             # Not when it was cancelled or paused at the very moment when it was queued.
@@ -225,13 +248,16 @@ class JobRunner:
     def _start(self, task: Task, stored: "asyncio.Future[Job]") -> None:
         running = JobRun(self._log, self._executor, self._checkpoints, self._max_restarts)
         self._running[task.job] = running
+        if self._draining:
+            # It was admitted before.
+            running.stop(task.job, Stop.SERVER_STOPS)
         leave = partial(self._leave, task.job, running)
         run = asyncio.create_task(running.run(task, stored, leave), name=f"job {task.job}")
-        self._runs.add(run)
+        self._runs[run] = running
         run.add_done_callback(partial(self._finished, task.job, running))
 
     def _finished(self, job: str, running: JobRun, run: asyncio.Task[None]) -> None:
-        self._runs.discard(run)
+        del self._runs[run]
         self._leave(job, running)
         if not run.cancelled() and (error := run.exception()):
             _logger.error("a job was lost sight of", extra={"job": job}, exc_info=error)
@@ -240,7 +266,7 @@ class JobRunner:
         """Give the slot of a job free, if it has one still."""
         if self._running.get(job) is running:
             del self._running[job]
-            self._start_next()
+            self.start()
 
     async def _when(self, job: Job, states: Collection[JobState]) -> Job:
         """A job, once it is in one of some states, or has ended."""

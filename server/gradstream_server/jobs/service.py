@@ -6,8 +6,8 @@ import logging
 import re
 import secrets
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -33,10 +33,11 @@ from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.presence import Presence
 from gradstream_server.jobs.queue import queued
+from gradstream_server.jobs.recovery import Recovery
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.retention import delete_outdated
-from gradstream_server.jobs.run import goes_on
 from gradstream_server.jobs.runner import JobRunner, Place
+from gradstream_server.jobs.shared_data import SharedData
 from gradstream_server.jobs.spec import InlineData, KnownData, Spec, SpecRequest
 from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, StorageFull
 from gradstream_server.trainers.registry import TRAINERS
@@ -76,7 +77,7 @@ class JobService:
         self.disconnect_grace_s = disconnect_grace_s
         self._keep_ended_s = keep_ended_s
         self._store = store
-        self._data = data
+        self._data = SharedData(store, data)
         self._log = log
         self._runner = runner
         self._executor = executor
@@ -85,27 +86,11 @@ class JobService:
         self._retention: asyncio.Task[None] | None = None
         self._draining = False
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._admitted_data: Counter[str] = Counter()
-        """Digests of data that are kept already, while their jobs are not yet."""
-        self._forgetting: dict[str, asyncio.Event] = {}
-        """Digests of data that are just being removed: who comes with them waits, and keeps them again."""
+        self._recovery = Recovery(store, self._data, log, runner, codec, self._presence, executor.slots)
 
     async def recover(self) -> None:
         """Go on with the jobs that an earlier server has left."""
-        unfinished = await asyncio.to_thread(self._store.unfinished)
-        for job in unfinished:
-            self._log.adopt(job)
-            if job.state is JobState.CANCELLING:
-                await self._runner.cancel_left(job)
-                continue
-            if job.state is JobState.RUNNING:
-                job = await self._log.append(job.id, queued(0, f"its server died; the job {goes_on(job)}"))
-            if job.state is JobState.QUEUED:
-                self._runner.submit(job, self._codec.decode_spec(job.spec))
-            self._presence.expect(job)
-            _logger.info("goes on with a job", extra={"job": job.id, "state": job.state})
-        await self._runner.remove_strays({job.id for job in unfinished})
-        await asyncio.to_thread(self._remove_stray_data)
+        await self._recovery.recover()
         if self._keep_ended_s:
             self._retention = asyncio.create_task(
                 delete_outdated(self._store, self.delete, self._keep_ended_s)
@@ -115,12 +100,16 @@ class JobService:
         """Admit no more jobs, and put those that run aside, for the next server to go on with."""
         self._draining = True
         self._presence.close()
+        self._recovery.close()
         if self._retention:
             self._retention.cancel()
+        await self._runner.drain()
+        # What waits for something to happen to a job ends with it.
+        self._log.dismiss()
         if self._under_way:
             await asyncio.wait(self._under_way)
+        # Jobs that were being admitted may have begun since.
         await self._runner.drain()
-        self._log.dismiss()
 
     async def create(
         self,
@@ -162,37 +151,37 @@ class JobService:
 
     async def _admit(self, job: Job, spec: Spec, data: InlineData, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
-        while forgotten := self._forgetting.get(job.data_digest):
-            await forgotten.wait()
-        self._admitted_data[job.data_digest] += 1
+        taken = False
         try:
-            try:
-                if spec.data.inline:
-                    await asyncio.to_thread(self._data.put, spec.data.digest, data)
+            async with self._data.kept(job.data_digest, data) if spec.data.inline else nullcontext():
                 first = [queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
                 created = self._log.create(job, *first)
-            except BaseException:
-                self._runner.release(place)
-                raise
-            started = replace(job, state=JobState.RUNNING, attempt=1) if place.starts else job
-            kept = await self._runner.take(place, started, spec, created)
+                taken = True
+                started = replace(job, state=JobState.RUNNING, attempt=1) if place.starts else job
+                kept = await self._runner.take(place, started, spec, created)
             self._presence.expect(kept)
             return kept
         except RequestIdTaken:
             if existing := await self._find(job):
                 return existing
             raise
-        except StorageFull as error:
-            raise NoRoom from error
         finally:
-            self._admitted_data -= Counter([job.data_digest])
+            if not taken:
+                self._runner.release(place)
 
     async def _to_the_end(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it even when the caller leaves: he must not leave half a job behind."""
+        """Do it even when the caller leaves: he must not leave half a job behind.
+
+        Raises:
+            NoRoom: the disk is full.
+        """
         task = asyncio.create_task(work)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except StorageFull as error:
+            raise NoRoom from error
 
     async def _find(self, job: Job) -> Job | None:
         """The job that the same request has made before.
@@ -259,7 +248,7 @@ class JobService:
         """
         found = await self._log.get(job)
         if not found.ended:
-            found = await self._runner.pause(found)
+            found = await self._to_the_end(self._runner.pause(found))
         return _living(found, "paused")
 
     async def resume(self, job: str) -> Job:
@@ -291,24 +280,9 @@ class JobService:
 
     async def _delete(self, job: Job) -> None:
         await self._log.delete(job.id)
+        await self._runner.remove_checkpoints(job.id)
         if job.data_digest:
-            await self._forget_data(job.data_digest)
-
-    def _remove_stray_data(self) -> None:
-        """Remove data of jobs that an earlier server died with before it could keep, or forget, them."""
-        for digest in self._data.digests() - self._store.data_digests():
-            self._data.remove(digest)
-
-    async def _forget_data(self, digest: str) -> None:
-        """Remove data that no job has any more."""
-        if self._admitted_data[digest] or digest in self._forgetting:
-            return
-        self._forgetting[digest] = asyncio.Event()
-        try:
-            if not await asyncio.to_thread(self._store.uses_data, digest):
-                await asyncio.to_thread(self._data.remove, digest)
-        finally:
-            self._forgetting.pop(digest).set()
+            await self._data.forget(job.data_digest)
 
     async def watch(
         self, job: str, after: int, idle_s: float | None = None
@@ -348,7 +322,7 @@ class JobService:
         """The data that a request names by their digest."""
         found = None
         if _DIGEST.fullmatch(table.digest):
-            found = await asyncio.to_thread(self._data.get, table.digest)
+            found = await self._data.get(table.digest)
         if found is None:
             what = f"is {table.digest!r}, which this server does not have; send the numbers too"
             raise InvalidSpec([Violation("spec.inline_data.digest", what)])

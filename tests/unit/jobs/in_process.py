@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -11,10 +12,18 @@ import numpy as np
 from gradstream_server.jobs.checkpoint import Checkpoint
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.errors import Fault
-from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Event, Receipt, Started
+from gradstream_server.jobs.events import (
+    Checkpointed,
+    Completed,
+    EpochUpdates,
+    Event,
+    Receipt,
+    Started,
+    StateChange,
+)
 from gradstream_server.jobs.executor import Device, Interrupted, Task
 from gradstream_server.jobs.job import Job, JobState
-from gradstream_server.jobs.store import JobStore, Write
+from gradstream_server.jobs.store import JobStore, StorageFull, Write
 
 _PATIENCE_S = 20
 
@@ -29,8 +38,12 @@ class InProcessExecutor:
         self.tasks: list[Task] = []
         """The same attempts."""
         self.most_at_once = 0
+        self.tells: deque[Sequence[Event]] = deque()
+        """What the next attempt tells first, once it is let go."""
         self.dies: deque[Fault] = deque()
         """What the workers of the next attempts die of, one each, once they are let go."""
+        self.fails: deque[StateChange] = deque()
+        """What ends the next attempts, one each, once they are let go."""
         self._running = 0
         self._began: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -52,8 +65,13 @@ class InProcessExecutor:
             if not task.has_started:
                 yield [Started(rows=4, features=1, targets=1, parameters={})]
             await self._may_go_on[task.job].wait()
+            while self.tells:
+                yield self.tells.popleft()
             if self.dies:
                 yield Interrupted(died=self.dies.popleft())
+                return
+            if self.fails:
+                yield [self.fails.popleft()]
                 return
             for epoch in range(task.reported_epochs + 1, task.spec.epochs):
                 yield [_epochs(epoch)]
@@ -99,9 +117,20 @@ def completed(epochs: int) -> Completed:
     return Completed(epochs, 1 / epochs, {}, Receipt("", "", "cpu", 1, {}), training_s=0.0)
 
 
-def checkpoint(epoch: int) -> Checkpoint:
-    """A checkpoint after so many epochs."""
-    return Checkpoint(0, {}, completed(epoch))
+def checkpoint(epoch: int, numbers: int = 0) -> Checkpoint:
+    """A checkpoint after so many epochs, of a model of so many numbers."""
+    return Checkpoint(0, {}, replace(completed(epoch), parameters={"weight": np.zeros((1, numbers))}))
+
+
+def _is_small(write: Write) -> bool:
+    return sum(len(record.body) for record in write.events) < 1 << 10
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what tells nobody when it happens."""
+    async with asyncio.timeout(_PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
 
 
 class _Gate:
@@ -133,6 +162,8 @@ class HeldStore:
         self.store = store
         self.failures: deque[Exception] = deque()
         """What the next writes raise, one each."""
+        self.full = False
+        """Whether the disk is: all is refused then but what ends jobs, if that is without a result."""
         self.appends: list[Sequence[Write]] = []
         """The writes of each transaction."""
         self._gates = {"create": _Gate(), "append": _Gate()}
@@ -158,10 +189,14 @@ class HeldStore:
 
     def create(self, write: Write) -> None:
         self._pass("create")
+        if self.full:
+            raise StorageFull
         self.store.create(write)
 
     def append(self, writes: Sequence[Write]) -> None:
         self._pass("append")
+        if self.full and not any(write.job.ended and _is_small(write) for write in writes):
+            raise StorageFull
         self.store.append(writes)
         self.appends.append(writes)
 

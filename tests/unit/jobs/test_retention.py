@@ -1,8 +1,11 @@
 """What is kept, and for how long."""
 
+import asyncio
+import threading
+
 import pytest
 from tests.domain import table
-from tests.unit.jobs.in_process import HeldStore
+from tests.unit.jobs.in_process import HeldStore, eventually
 from tests.unit.jobs.serving import DataInMemory, serving
 
 from gradstream_server.jobs.errors import InvalidSpec, JobNotEnded, JobNotFound, NoRoom
@@ -105,3 +108,26 @@ async def test_a_job_for_which_there_is_no_room_is_refused(store: HeldStore) -> 
         job = await its.create()
         assert its.service.jobs_ahead(job) == 0
         assert await its.end(running, job) == ["SUCCEEDED"] * 2
+
+
+async def test_the_last_of_several_takes_the_data_along(
+    store: HeldStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Data that no job has any more would take room until the server starts again."""
+    async with serving(store, slots=2) as its:
+        first, second = await its.create(data=table()), await its.create(data=table(), seed=1)
+        await its.end(first, second)
+        may_go_on, uses_data = threading.Event(), store.uses_data
+
+        def slowly(digest: str) -> bool:
+            uses = uses_data(digest)
+            may_go_on.wait(10)
+            return uses
+
+        monkeypatch.setattr(store, "uses_data", slowly)
+        deletes = [asyncio.create_task(its.service.delete(job.id)) for job in (first, second)]
+        await eventually(lambda: store.get(second.id) is None)
+        await asyncio.sleep(0.05)
+        may_go_on.set()
+        await asyncio.gather(*deletes)
+        assert its.data.digests() == set()
