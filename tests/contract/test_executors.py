@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -260,6 +261,32 @@ async def test_a_suspended_worker_holds_up_nobody(open_executor: Open, tmp_path:
         executor.stop("large")
         assert await following == [Interrupted(killed=True)]
         assert isinstance((await run(executor, what))[-1], Completed)
+
+
+async def test_a_worker_suspended_while_it_speaks_holds_up_nobody(
+    open_executor: Open, tmp_path: Path
+) -> None:
+    """The same, for what a worker says: half of it is there, and the rest may never come."""
+    data = table(rows=1, features=300, targets=300)
+    what = task(data=data, epochs=1_000_000, learning_rate=1e-9)
+    FileDataStore(tmp_path).put(what.spec.data.digest, data)
+    async with open_executor(tmp_path, stop_grace_s=0.1) as executor:
+        await executor.devices()
+        (worker,) = workers()
+        following = asyncio.create_task(run(executor, what))
+        await asyncio.sleep(0)  # Let it be given to the worker.
+        wait_until_idle(worker)  # Nobody reads: it waits in the middle of its first parameters.
+        os.kill(worker, signal.SIGSTOP)
+        rescue = Timer(10, os.kill, (worker, signal.SIGCONT))
+        rescue.start()
+        await asyncio.sleep(0.05)  # Let what there is be read.
+        assert rescue.is_alive()
+        rescue.cancel()
+        executor.stop(what.job)
+        assert await following == [Interrupted(killed=True)]
+        assert isinstance(
+            (await run(executor, replace(what, spec=replace(what.spec, epochs=3))))[-1], Completed
+        )
 
 
 @pytest.mark.parametrize("trainer", TRAINERS)

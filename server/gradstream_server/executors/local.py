@@ -8,9 +8,10 @@ import logging
 import multiprocessing
 import os
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
-from gradstream_server.executors.messages import Assignment, Equipment, Hello
+from gradstream_server.executors.messages import Equipment, Hello
 from gradstream_server.executors.worker_process import WorkerProcess
 from gradstream_server.jobs.errors import NoWorker
 from gradstream_server.jobs.events import Completed, Event, StateChange
@@ -106,7 +107,7 @@ class LocalExecutor:
         await asyncio.gather(*self._background, return_exceptions=True)
         workers = list(self._workers)
         for worker in workers:
-            worker.close()
+            worker.pipe.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
     async def _begin(self, task: Task) -> tuple[WorkerProcess | None, Sequence[Event] | Interrupted]:
@@ -115,9 +116,8 @@ class LocalExecutor:
             worker = await self._free_worker(task.job)
             if worker is None:
                 break
-            worker.job = task.job
             self._busy[task.job] = worker
-            await worker.assign(Assignment(task))
+            worker.assign(task)
             said = await self._next(worker)
             # One that was dying when it got the task has not touched it: another can have it.
             if worker in self._workers or worker.stopping or not another:
@@ -133,9 +133,7 @@ class LocalExecutor:
 
     def _listen(self, worker: WorkerProcess) -> None:
         """Read what a worker says, from now on."""
-        if not worker.listened_to and not worker.connection.closed:
-            worker.listened_to = True
-            asyncio.get_running_loop().add_reader(worker.connection.fileno(), self._receive, worker)
+        worker.pipe.listen(partial(self._receive, worker))
 
     async def _free_worker(self, job: str) -> WorkerProcess | None:
         """A worker for a job; None when the job is stopped before there is one."""
@@ -167,7 +165,7 @@ class LocalExecutor:
     def _release(self, worker: WorkerProcess, task: Task, reusable: bool = True) -> None:
         del self._busy[task.job]
         worker.job = None
-        worker.has_task = worker.stopping = False
+        worker.stopping = False
         if worker.kill_timer:
             worker.kill_timer.cancel()
             worker.kill_timer = None
@@ -200,12 +198,12 @@ class LocalExecutor:
 
     def _receive(self, worker: WorkerProcess) -> None:
         try:
-            message = worker.connection.recv()
+            message = worker.pipe.receive()
         except (EOFError, OSError):
             self._workers.discard(worker)
             if worker in self._idle:
                 self._idle.remove(worker)
-            worker.close()
+            worker.pipe.close()
             self._do_in_background(self._lost(worker))
             return
         if isinstance(message, Hello):
@@ -215,12 +213,11 @@ class LocalExecutor:
             if not self._devices.done():
                 self._devices.set_result(message.devices)
             self._offer(worker)
-        elif worker.job:
+        elif message is not None and worker.job:
             worker.inbox.put_nowait(message)
             if worker.inbox.qsize() >= _INBOX:
                 # A worker that is faster than the store waits; so it costs the server no growing memory.
-                worker.listened_to = False
-                asyncio.get_running_loop().remove_reader(worker.connection.fileno())
+                worker.pipe.pause()
 
     async def _lost(self, worker: WorkerProcess) -> None:
         await asyncio.to_thread(worker.join, _CLOSE_S)

@@ -63,8 +63,8 @@ def main(connection: Connection, equipment: Equipment) -> None:
                     _run(assignment, connection, environment, equipment)
                 case Stop():
                     pass  # It has come after the end of its job.
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        return
+    except (EOFError, OSError):
+        return  # Also in the middle of a message.
 
 
 def _end_with_server() -> None:

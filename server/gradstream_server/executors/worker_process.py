@@ -1,37 +1,29 @@
 """A worker as the server sees it: a process, and the pipe to it."""
 
 import asyncio
-import contextlib
 import multiprocessing
-import os
 import signal
 from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
 from typing import Self
 
 from gradstream_server.executors.messages import Assignment, Equipment, Stop
+from gradstream_server.executors.pipe import WorkerPipe
 from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import Event
-from gradstream_server.jobs.executor import Interrupted
-
-_PIPE_BYTES = 64 << 10
-"""As many find room in an empty pipe, whether or not its other end is read."""
+from gradstream_server.jobs.executor import Interrupted, Task
 
 
 class WorkerProcess:
     """The server's end of a worker, and what it is busy with."""
 
-    def __init__(self, process: BaseProcess, connection: Connection) -> None:
-        self.connection = connection
+    def __init__(self, process: BaseProcess, pipe: WorkerPipe) -> None:
+        self.pipe = pipe
         self.inbox: asyncio.Queue[Sequence[Event] | Interrupted | None] = asyncio.Queue()
         self.ready = False
-        self.listened_to = False
         self.job: str | None = None
-        self.has_task = False
-        """Whether the task of its job has been sent to it."""
         self.stopping = False
         self.kill_timer: asyncio.TimerHandle | None = None
         self._process = process
@@ -41,32 +33,27 @@ class WorkerProcess:
     def start(cls, equipment: Equipment) -> Self:
         """Fork a worker from the fork server, which is started if it does not run. Blocks."""
         context = multiprocessing.get_context("forkserver")
-        ours, theirs = context.Pipe()
+        pipe, theirs = WorkerPipe.pair()
         process = context.Process(
             target=_serve_tasks, args=(theirs, equipment), name="gradstream-worker", daemon=True
         )
-        process.start()
-        theirs.close()
-        return cls(process, ours)
+        with theirs:
+            try:
+                process.start()
+            except BaseException:
+                pipe.close()
+                raise
+        return cls(process, pipe)
 
-    async def assign(self, assignment: Assignment) -> None:
-        """Send the task of its job, and that it is to stop, if that has come meanwhile."""
-        content = ForkingPickler.dumps(assignment)
-        if len(content) <= _PIPE_BYTES:
-            _send(self.connection, content)
-        else:
-            # It may be slow to read, or suspended: that must not hold up the server.
-            # The handle is a copy, since the other may be closed meanwhile.
-            pipe = Connection(os.dup(self.connection.fileno()))
-            await asyncio.to_thread(_send, pipe, content)
-        self.has_task = True
-        if self.stopping:
-            self.send_stop()
+    def assign(self, task: Task) -> None:
+        """Give it the task of a job, which is then its own."""
+        self.job = task.job
+        self.pipe.send(Assignment(task))
 
     def send_stop(self) -> None:
-        """Tell it to stop its job; if its task is still on the way, `assign` does."""
-        if self.has_task and self.job:
-            _send(self.connection, ForkingPickler.dumps(Stop(self.job)))
+        """Tell it to stop its job."""
+        if self.job:
+            self.pipe.send(Stop(self.job))
 
     def died(self) -> Interrupted:
         """What its end means for its job."""
@@ -87,24 +74,12 @@ class WorkerProcess:
         self._killed = True
         self._process.kill()
 
-    def close(self) -> None:
-        """Close the pipe, which is what ends a worker."""
-        if not self.connection.closed:
-            asyncio.get_running_loop().remove_reader(self.connection.fileno())
-            self.connection.close()
-
     def join(self, timeout_s: float) -> None:
         """Wait for the process to end, and kill it when it takes too long. Blocks."""
         self._process.join(timeout_s)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-def _send(pipe: Connection, content: memoryview) -> None:
-    # A worker that has died is noticed where its answers are read.
-    with contextlib.suppress(OSError):
-        pipe.send_bytes(content)
 
 
 def _serve_tasks(connection: Connection, equipment: Equipment) -> None:
