@@ -24,7 +24,8 @@ def fill(calls: Calls) -> list[str]:
             job = calls.create(reference(epochs=200_000, learning_rate=1e-6)).id
         except grpc.RpcError as error:
             # The end of the job before has just found room.
-            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
             return done
         end = calls.end(job)
         if not end.HasField("completed"):
