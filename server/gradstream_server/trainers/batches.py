@@ -11,8 +11,14 @@ Batch = tuple[Array, Array, int]
 """Features (rows, features) and targets (rows, targets) of one update, and the number of squared errors that
 they stand for: those of the data, even where few condensed rows stand for many (sufficient_statistics.py)."""
 
-Take = Callable[[Array, NDArray[np.int64]], Array]
-"""Gives the rows of an array in the order given: how that is done depends on the kind of array."""
+Which = slice | NDArray[np.int64]
+Take = Callable[[Which], tuple[Array, Array]]
+"""Gives features and targets of rows that lie together, or of rows by number in an order: how that is done
+depends on the kind of array."""
+
+_TAKEN_NUMBERS = 1 << 20
+"""Taken at once, or a batch where that is more: so many stay in the processor's cache, and of a data set larger
+than memory no more need be there."""
 
 
 def order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -25,30 +31,32 @@ def order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return generator.permutation(rows)
 
 
-def epochs(
-    problem: Problem, features: Array, targets: Array, take: Take, after: int = 0
-) -> Iterator[Iterable[Batch]]:
+def epochs(problem: Problem, take: Take, after: int = 0) -> Iterator[Iterable[Batch]]:
     """The batches of each epoch that comes after one. The last batch of an epoch may be smaller.
 
     A full batch is never shuffled: its gradient does not depend on the order of the rows.
     """
     rows = problem.features.shape[0]
     if problem.batch_size >= rows:
-        whole = [(features, targets, problem.targets.size)]
+        whole = [(*take(slice(None)), problem.targets.size)]
         for _ in range(after, problem.epochs):
             yield whole
         return
     for epoch in range(after + 1, problem.epochs + 1):
-        if problem.shuffle:
-            # Once an epoch: slicing rows that lie in order is several times faster than gathering each batch.
-            rows_in_order = order(rows, problem.seed, epoch)
-            yield _slices(take(features, rows_in_order), take(targets, rows_in_order), problem.batch_size)
-        else:
-            yield _slices(features, targets, problem.batch_size)
+        yield _batches(problem, take, order(rows, problem.seed, epoch) if problem.shuffle else None)
 
 
-def _slices(features: Array, targets: Array, batch_size: int) -> Iterator[Batch]:
-    rows, width = targets.shape
-    for start in range(0, rows, batch_size):
-        end = min(start + batch_size, rows)
-        yield features[start:end, :], targets[start:end, :], (end - start) * width
+def _batches(problem: Problem, take: Take, rows_in_order: NDArray[np.int64] | None) -> Iterator[Batch]:
+    (rows, features), targets = problem.features.shape, problem.targets.shape[1]
+    size = problem.batch_size
+    # Many batches at once: slicing rows that lie in order is several times faster than gathering each batch.
+    at_once = max(1, _TAKEN_NUMBERS // (size * (features + targets))) * size
+    if problem.device != "cpu":
+        at_once = rows  # They are there already, and a launch costs more than the memory.
+    for first in range(0, rows, at_once):
+        last = min(first + at_once, rows)
+        which = slice(first, last) if rows_in_order is None else rows_in_order[first:last]
+        some_features, some_targets = take(which)
+        for start in range(0, last - first, size):
+            end = min(start + size, last - first)
+            yield some_features[start:end, :], some_targets[start:end, :], (end - start) * targets

@@ -5,6 +5,7 @@ nothing that imports it depends on torch: the manual trainer runs on a machine w
 """
 
 import platform
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, cast
@@ -49,8 +50,9 @@ def resolve(device: str, names: Iterable[str]) -> str:
 def to_tensor(array: NDArray[np.generic], device: str) -> Any:
     """The array as a torch.Tensor on the device; on the CPU without a copy.
 
-    Except where the array is read-only, not C-contiguous, or lies askew in memory: at an address that is not
-    a multiple of 16 torch's products round otherwise, so the address would show in the numbers.
+    Except where the array is not C-contiguous, or lies askew in memory: at an address that is not a multiple of
+    16 torch's products round otherwise, so the address would show in the numbers. Nothing may be written to it:
+    the array may be a file that is mapped into memory.
 
     Raises:
         UnknownDeviceError: the device is not one of `available()`.
@@ -58,8 +60,11 @@ def to_tensor(array: NDArray[np.generic], device: str) -> Any:
     torch = _torch()
     if device != "cpu":
         resolve(device, (name for name, _ in available()))
-    # torch has no read-only tensors and warns of arrays that are.
-    tensor = torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    with warnings.catch_warnings():
+        # torch has no read-only tensors and warns of arrays that are.
+        if not array.flags.writeable:
+            warnings.simplefilter("ignore", UserWarning)
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
     # The BLAS takes another path there. An array of NumPy's own never lies so, one out of a message may.
     return (tensor.clone() if tensor.data_ptr() % 16 else tensor).to(device)
 

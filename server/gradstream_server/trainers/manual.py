@@ -33,16 +33,16 @@ class ManualTrainer:
         self._problem = problem
         self._features = to_device(problem.features, problem.device)  # (n, d)
         self._targets = to_device(problem.targets, problem.device)  # (n, t)
-        self._xp = xp = array_namespace(self._features)
+        self._xp = array_namespace(self._features)
 
         (rows, features), targets = problem.features.shape, problem.targets.shape[1]
         dtype = problem.features.dtype
+        ones = np.broadcast_to(dtype.type(1), (rows, 1))
+        self._ones = to_device(ones, problem.device) if problem.intercept else None  # (n, 1)
         weight = problem.initial.get("weight", np.zeros((targets, features), dtype))
         bias = problem.initial.get("bias", np.zeros(targets, dtype))
         if problem.intercept:
             weight = np.concatenate((weight, bias[:, np.newaxis]), axis=1)
-            ones = to_device(np.ones((rows, 1), dtype), problem.device)
-            self._features = xp.concat((self._features, ones), axis=1)  # (n, d + 1)
         # Training on the few rows that stand for the data is in float64, whatever the dtype of the data.
         self._condensed = sufficient_statistics.cheaper(problem)
         weight = np.array(weight, np.float64 if self._condensed else dtype, order="C")
@@ -86,12 +86,8 @@ class ManualTrainer:
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch that remains, before its updates."""
-        features, targets = self._features, self._targets
-        if self._condensed:
-            # The squared error and its gradient are the same over far fewer rows, and so is all that follows.
-            features, targets = sufficient_statistics.condense(features, targets)
         elements = self._problem.targets.size
-        for epoch in batches.epochs(self._problem, features, targets, self._take, self._after):
+        for epoch in batches.epochs(self._problem, self._take, self._after):
             yield self._epoch(epoch) / elements
 
     # Numbers that grow out of range show in the loss, which is then infinite or NaN.
@@ -116,5 +112,17 @@ class ManualTrainer:
         elements = self._xp.reshape(residual, (-1,))
         return self._xp.vecdot(elements, elements)
 
-    def _take(self, array: Array, order: NDArray[np.int64]) -> Array:
-        return self._xp.take(array, to_device(order, self._problem.device), axis=0)
+    def _take(self, which: batches.Which) -> tuple[Array, Array]:
+        """Features (b, d), or (b, d + 1) with the column of ones, and targets (b, t)."""
+        if self._condensed:
+            # The squared error and its gradient are the same over far fewer rows, and so is all that follows.
+            return sufficient_statistics.condense(self._features, self._targets, self._ones)
+        if isinstance(which, slice):
+            features, targets = self._features[which, :], self._targets[which, :]
+        else:
+            rows = to_device(which, self._problem.device)
+            features = self._xp.take(self._features, rows, axis=0)
+            targets = self._xp.take(self._targets, rows, axis=0)
+        if self._ones is not None:
+            features = self._xp.concat((features, self._ones[: features.shape[0], :]), axis=1)
+        return features, targets

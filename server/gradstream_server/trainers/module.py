@@ -86,8 +86,7 @@ class ModuleTrainer:
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch that remains, before its updates."""
-        features, targets = self._features, self._targets
-        for epoch in batches.epochs(self._problem, features, targets, self._take, self._after):
+        for epoch in batches.epochs(self._problem, self._take, self._after):
             yield self._read(self._epoch(epoch))
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
@@ -105,5 +104,6 @@ class ModuleTrainer:
             total = loss if total is None else total + loss
         return total
 
-    def _take(self, array: Tensor, order: NDArray[np.int64]) -> Tensor:
-        return array[to_tensor(order, self._problem.device)]
+    def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
+        rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)
+        return self._features[rows], self._targets[rows]

@@ -50,20 +50,24 @@ def cheaper(problem: Problem) -> bool:
 
 
 def condense(
-    features: NDArray[np.floating[Any]], targets: NDArray[np.floating[Any]]
+    features: NDArray[np.floating[Any]],
+    targets: NDArray[np.floating[Any]],
+    ones: NDArray[np.floating[Any]] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """At most d + t rows, in float64, that stand for the n rows of features (n, d) and targets (n, t).
 
-    In float64 whatever the dtype of the data: the condensed rows are sums over all of them.
+    With a column of ones (n, 1) for the bias, which comes behind the features, at most d + 1 + t. In float64
+    whatever the dtype of the data: the condensed rows are sums over all of them.
     """
-    columns = features.shape[1] + targets.shape[1]
+    parts = [features, targets] if ones is None else [features, ones, targets]
+    columns = sum(part.shape[1] for part in parts)
     triangle = np.empty((0, columns))
     block_rows = max(_BLOCK_ELEMENTS // columns, 4 * columns)
     for start in range(0, features.shape[0], block_rows):
         rows = slice(start, start + block_rows)
-        block = np.concatenate((features[rows], targets[rows]), axis=1, dtype=np.float64)
+        block = np.concatenate([part[rows] for part in parts], axis=1, dtype=np.float64)
         # An array already; NumPy's type stubs know the tuple of the other modes only.
         triangle = np.asarray(np.linalg.qr(np.concatenate((triangle, block)), mode="r"))
     # Contiguous, as the trainer's own arrays.
-    a, b = np.hsplit(triangle, [features.shape[1]])
+    a, b = np.hsplit(triangle, [columns - targets.shape[1]])
     return np.ascontiguousarray(a), np.ascontiguousarray(b)

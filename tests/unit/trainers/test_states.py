@@ -123,7 +123,7 @@ def test_the_batches_of_the_epochs_that_remain(shuffle: bool) -> None:
     rows = np.arange(20)[:, np.newaxis]
 
     def seen(after: int) -> list[list[list[int]]]:
-        batches = epochs(problem, rows, rows, lambda array, order: array[order], after)
+        batches = epochs(problem, lambda which: (rows[which], rows[which]), after)
         return [[features.ravel().tolist() for features, _, _ in epoch] for epoch in batches]
 
     assert [seen(after) for after in range(6)] == [seen(0)[after:] for after in range(6)]
