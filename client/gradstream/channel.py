@@ -8,6 +8,9 @@ from gradstream.errors import GradstreamError, InvalidArgumentError, ServerUnrea
 DEFAULT_SERVER = "127.0.0.1:50051"
 _DEFAULT_PORT = 50051
 
+SERVER_LOST = "SERVER_LOST"
+"""Reason of the error for a server that was there and does not come back."""
+
 # What gRPC says when nothing accepts connections at the address, rather than a connection having broken.
 # Should a later gRPC say it differently, an absent server is noticed only when patience ends.
 _NOBODY_THERE = re.compile(
@@ -75,6 +78,15 @@ def unreachable(address: str, error: GradstreamError) -> ServerUnreachableError:
         "--server or GRADSTREAM_SERVER",
         code=error.code,
         reason="SERVER_UNREACHABLE",
+    )
+
+
+def lost(address: str, error: GradstreamError, patience_s: float) -> ServerUnreachableError:
+    """The error for a server that was there, and has not come back for as long as the client waits."""
+    return ServerUnreachableError(
+        f"the server at {address} is not there any more: it was waited for {patience_s:g} s",
+        code=error.code,
+        reason=SERVER_LOST,
     )
 
 

@@ -9,7 +9,7 @@ GradstreamError
 ├── ResourceExhaustedError    a limit: a full queue or disk, a request too large; see `retry_after`
 ├── AccessDeniedError         the server does not let this caller
 ├── UnavailableError          the server could not be reached, or is stopping
-│   └── ServerUnreachableError   there is no gradstream server at the address
+│   └── ServerUnreachableError   there is no gradstream server at the address, or it does not come back
 ├── DeadlineExceededError     no answer in time
 ├── UnsupportedError          the server does not know this call: it is older, or not gradstream
 ├── ServerFaultError          a fault inside the server
@@ -112,7 +112,8 @@ class UnavailableError(GradstreamError):
 
 
 class ServerUnreachableError(UnavailableError):
-    """There is no server at the address, or none of gradstream."""
+    """There is no server at the address, or none of gradstream; or there was one, and it has not come back
+    for as long as the client was willing to wait (the reason is SERVER_LOST then)."""
 
 
 class DeadlineExceededError(GradstreamError):

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradstream.channel import is_nobody_there, is_wrong_server, stopping, unreachable, wrong_server
+from gradstream.channel import is_nobody_there, is_wrong_server, lost, stopping, unreachable, wrong_server
 from gradstream.errors import GradstreamError, NotFoundError, UnavailableError
-from gradstream.methods import CREATE_JOB, DELETE_JOB, Method, Request, Response
+from gradstream.methods import CREATE_JOB, DELETE_DATASET, DELETE_JOB, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
 from gradstream.transport import Transport
 
@@ -26,6 +26,8 @@ class Session:
     """How long a stream may be without progress while it cannot be re-attached."""
     on_retry: RetryCallback | None = None
     _reached: bool = field(default=False, init=False)
+    _connected: bool = field(default=False, init=False)
+    """Whether there was a connection, even if it broke before the first answer: somebody was there."""
 
     async def call(self, method: Method[Request, Response], request: Request) -> Response:
         """The answer. Raises GradstreamError when it is refused, or none comes in time."""
@@ -36,7 +38,8 @@ class Session:
                 left_s = backoff.remaining(time.monotonic())
                 response = await self.transport.call(method, request, left_s)
             except GradstreamError as error:
-                if method is DELETE_JOB and may_have_arrived and isinstance(error, NotFoundError):
+                deletes = method in (DELETE_JOB, DELETE_DATASET)
+                if deletes and may_have_arrived and isinstance(error, NotFoundError):
                     return method.response()  # deleted by the try whose answer was lost
                 may_have_arrived |= is_broken_connection(error) and not is_nobody_there(error)
                 await self.wait(backoff, error, starting=method is CREATE_JOB)
@@ -66,8 +69,9 @@ class Session:
         if not self._reached and is_wrong_server(error):
             raise wrong_server(self.address, error) from error
         nobody_there = is_nobody_there(error)
-        if nobody_there and not self._reached:
+        if nobody_there and not (self._reached or self._connected):
             raise unreachable(self.address, error) from error
+        self._connected |= not nobody_there
         if not is_broken_connection(error):
             self.reached()
         if not is_transient(error, backoff.unclear) and not (again and error.retry_after is not None):
@@ -76,7 +80,9 @@ class Session:
         backoff.unclear = 0 if isinstance(error, UnavailableError) else backoff.unclear + 1
         wait_s = backoff.wait(time.monotonic(), at_least=error.retry_after)
         if wait_s is None:
-            raise (unreachable(self.address, error) if nobody_there else error) from error.__cause__
+            raise (
+                lost(self.address, error, backoff.patience_s) if nobody_there else error
+            ) from error.__cause__
         if self.on_retry is not None:
             self.on_retry(error, wait_s)
         await self.transport.sleep(wait_s)

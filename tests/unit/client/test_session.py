@@ -1,5 +1,7 @@
 """What a call does about a server that cannot serve: waiting a minute for what will not come helps nobody."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from gradstream.errors import (
@@ -68,6 +70,26 @@ def test_a_server_of_another_kind(message: str) -> None:
 
 
 GONE = NotFoundError("there is no job 'j'", code="NOT_FOUND", reason="JOB_NOT_FOUND")
+
+
+NOBODY = UnavailableError("Failed to connect to remote host", code="UNAVAILABLE")
+
+
+def test_a_server_that_dies_before_its_first_answer_is_waited_for() -> None:
+    """The first job after a start of the server would be given up in the second in which it dies."""
+    transport = Failing(UnavailableError("Socket closed", code="UNAVAILABLE"), *[NOBODY] * 9, GONE)
+    with pytest.raises(NotFoundError):
+        finish(Session(transport, "here:1", 60.0, 60.0).call(GET_JOB, GetJobRequest()))
+
+
+def test_a_server_that_was_there_is_not_said_never_to_have_been(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who watches a job would be told to start a server, as if there were none that has the job."""
+    transport = Failing(UnavailableError("Socket closed", code="UNAVAILABLE"), NOBODY)
+    monkeypatch.setattr("gradstream.session.time", SimpleNamespace(monotonic=lambda: transport.now))
+    said = "the server at here:1 is not there any more: it was waited for 7 s"
+    with pytest.raises(ServerUnreachableError, match=said) as caught:
+        finish(Session(transport, "here:1", 7.0, 7.0).call(GET_JOB, GetJobRequest()))
+    assert caught.value.reason == "SERVER_LOST"
 
 
 def test_a_deletion_whose_answer_was_lost_has_succeeded() -> None:
