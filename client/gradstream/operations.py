@@ -74,6 +74,14 @@ class Operations:
                 code="FAILED_PRECONDITION",
                 reason="JOB_NOT_ENDED",
             )
+        if state_of(message.state) is not JobState.SUCCEEDED:
+            how = "has failed" if state_of(message.state) is JobState.FAILED else "was cancelled"
+            raise FailedPreconditionError(
+                f"job {job} {how}, so there is nothing to compare with; only a job that has succeeded can be "
+                "replayed",
+                code="FAILED_PRECONDITION",
+                reason="JOB_NOT_SUCCEEDED",
+            )
         last = Reader(self._session, WatchJobRequest(job=job, after_sequence=message.last_sequence - 1))
         receipt = (await last.read_to_end()).receipt
         return await self.train(message.spec, request_id), receipt

@@ -345,8 +345,13 @@ def test_a_replay_of_what_has_no_result(client: Client) -> None:
     run.cancel()
     with pytest.raises(JobCancelledError):
         run.result()
-    with pytest.raises(JobCancelledError):
-        client.replay(run.job)
+    failed = client.train(**ENDLESS, max_seconds=0.1)
+    with pytest.raises(JobFailedError):
+        failed.result()
+    for job, said in ((run.job, "was cancelled"), (failed.job, "has failed")):
+        with pytest.raises(FailedPreconditionError, match=f"{said}.*nothing to compare with") as caught:
+            client.replay(job)
+        assert caught.value.reason == "JOB_NOT_SUCCEEDED"
 
 
 def test_all_of_it_for_asyncio(quick: RunningServer) -> None:
