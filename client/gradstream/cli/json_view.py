@@ -35,7 +35,7 @@ _NAMES: dict[type[Event], str] = {
 
 
 class JsonView:
-    """Prints every event of the log."""
+    """Prints every event of the log, and where to go on behind it."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,18 +57,23 @@ class JsonView:
         if isinstance(event, EpochUpdates):
             click.echo("\n".join(_epoch_lines(event)))
         elif not isinstance(event, Heartbeat):
-            click.echo(json_line(event, event=_NAMES[type(event)]))
+            click.echo(json_line(event, event=_NAMES[type(event)], after=event.sequence))
 
 
 def _epoch_lines(event: EpochUpdates) -> Iterator[str]:
-    """A line for each epoch, as `json_line` would make of its update; whole columns at a time, for speed."""
-    head = {"event": "epoch_update", "job": event.job, "sequence": event.sequence, "attempt": event.attempt}
-    time = event.time.isoformat()
+    """A line for each epoch, as `json_line` would make of its update; whole columns at a time, for speed.
+
+    Watching goes on behind an event, not within one: until its last epoch, `after` is the event before it.
+    """
+    place = {"job": event.job, "sequence": event.sequence, "attempt": event.attempt}
+    time, last = event.time.isoformat(), int(event.epochs[-1])
     names = tuple(event.parameters or ())
     columns = [_list(column) for column in (event.parameters or {}).values()]
     for epoch, loss, *values in zip(event.epochs.tolist(), _list(event.losses), *columns, strict=True):
         parameters = dict(zip(names, values, strict=True)) or None
-        yield json.dumps({**head, "time": time, "epoch": epoch, "loss": loss, "parameters": parameters})
+        after = event.sequence if epoch == last else event.sequence - 1
+        head = {"event": "epoch_update", "after": after, **place, "time": time}
+        yield json.dumps({**head, "epoch": epoch, "loss": loss, "parameters": parameters})
 
 
 def _list(column: NDArray[np.float64]) -> list[JsonValue]:

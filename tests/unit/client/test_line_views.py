@@ -76,3 +76,22 @@ def test_json_has_a_line_for_every_entry_of_the_log(capsys: pytest.CaptureFixtur
     (warning,) = (line for line in lines if line["event"] == "warning")
     assert warning["reason"] == "ENVIRONMENT_CHANGED"
     assert len(lines) == 25 + 6 + 2
+
+
+@pytest.mark.parametrize("lines_read", range(1, 33))
+def test_whoever_goes_on_after_a_line_of_json_misses_nothing(
+    lines_read: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Epochs of one event share a sequence: going on behind that would lose those not yet read."""
+
+    def read(after: int) -> list[dict[str, object]]:
+        for event in LOG:
+            if event.sequence > after:
+                JsonView().show(event)
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    seen = read(0)[:lines_read]
+    seen += read(int(str(seen[-1]["after"])))
+    assert {line["epoch"] for line in seen if line["event"] == "epoch_update"} == set(range(1, 26))
+    others = [line["sequence"] for line in seen if line["event"] != "epoch_update"]
+    assert others == [1, 2, 4, 5, 6, 8, 9, 10]
