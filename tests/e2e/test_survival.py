@@ -6,9 +6,11 @@ import os
 import pty
 import re
 import signal
+import socket
 import struct
 import subprocess
 import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +26,9 @@ QUICK = ["--checkpoint-interval", "0.1", "--heartbeat", "0.1", "--disconnect-gra
 ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000"]
 EPOCHS = 100_000
 LONG = ["train", "--trainer", "autograd", "--epochs", str(EPOCHS), "--report-every", "25"]
+REQUEST = "5d1b0c3e-6a52-4c07-9f0a-0d9e8f5f4b11"
+EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+"""What an HTTP/2 server says first."""
 REPORTED = [*range(1, EPOCHS + 1, 25), EPOCHS]
 
 
@@ -85,6 +90,22 @@ def start(tmp_path: Path) -> Iterator[Start]:
         command.process.wait()
 
 
+def dying_server(request_id: str) -> socket.socket:
+    """Listens; whoever sends a request with this id is connected to a server that dies before it answers."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def take_and_die() -> None:
+        connection, _ = listener.accept()
+        with listener, connection:
+            connection.sendall(EMPTY_SETTINGS)
+            received = b""
+            while request_id.encode() not in received:
+                received += connection.recv(65536)
+
+    threading.Thread(target=take_and_die).start()
+    return listener
+
+
 def kill_workers(server: RunningServer) -> None:
     """Kill all that trains: the children of the server's fork server."""
     for pid in descendants(server.process.pid):
@@ -127,6 +148,42 @@ def test_pause_resume_and_replay(quick: RunningServer, start: Start) -> None:
     assert "has already succeeded" in ended.stderr
 
 
+def test_resuming_what_is_not_paused(quick: RunningServer) -> None:
+    job = gradstream(*ENDLESS, "--detach", server=quick.address).stdout.strip()
+    with Client(quick.address) as client:
+        wait_until(lambda: client.get(job).state is JobState.RUNNING, "its beginning")
+    resumed = gradstream("resume", job, server=quick.address)
+    assert (resumed.returncode, resumed.stdout) == (0, f"job {job} was not paused: it is running\n")
+    gradstream("cancel", job, server=quick.address)
+    assert gradstream("watch", job, server=quick.address).returncode == 1
+    ended = gradstream("resume", job, server=quick.address)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    replayed = gradstream("replay", job, server=quick.address)
+    assert (replayed.returncode, replayed.stdout) == (2, "")
+    assert replayed.stderr == (
+        f"Error: job {job} was cancelled, so there is nothing to compare with; only a job that has succeeded "
+        "can be replayed\n"
+    )
+
+
+def test_jobs_tells_who_comes_first(tmp_path: Path) -> None:
+    with running_server(tmp_path / "data", *QUICK, "--workers", "1") as server:
+        blocking = gradstream(*ENDLESS, "--detach", server=server.address).stdout.strip()
+        with Client(server.address) as client:
+            wait_until(lambda: client.get(blocking).state is JobState.RUNNING, "its beginning")
+        assert "PRIORITY" not in gradstream("jobs", server=server.address).stdout
+        last = gradstream("train", "--detach", server=server.address).stdout.strip()
+        first = gradstream("train", "--detach", "--priority", "7", server=server.address).stdout.strip()
+        lines = gradstream("jobs", server=server.address).stdout.splitlines()
+        assert [re.split(r" {2,}", line)[:3] for line in lines] == [
+            ["JOB", "STATE", "PRIORITY"],
+            [first, "queued", "7"],
+            [last, "queued, 1 ahead", "0"],
+            [blocking, "running", "0"],
+        ]
+        gradstream("cancel", blocking, server=server.address)
+
+
 def test_as_json(quick: RunningServer) -> None:
     job = gradstream(*ENDLESS, "--detach", server=quick.address).stdout.strip()
     states = [
@@ -166,7 +223,9 @@ def test_delete(quick: RunningServer) -> None:
 
 
 def test_what_a_cancelled_job_has_reached_is_shown(quick: RunningServer) -> None:
-    job = gradstream(*ENDLESS, "--detach", "--max-seconds", "600", server=quick.address).stdout.strip()
+    job = gradstream(
+        *ENDLESS, "--detach", "--max-seconds", "600", "--max-memory", "1.5G", server=quick.address
+    ).stdout.strip()
     with Client(quick.address) as client:
         wait_until(lambda: client.get(job).epochs_done, "epochs")
     gradstream("cancel", job, server=quick.address)
@@ -176,6 +235,8 @@ def test_what_a_cancelled_job_has_reached_is_shown(quick: RunningServer) -> None
     shown = gradstream("show", job, server=quick.address).stdout
     assert re.search(r"^reached +loss \S+ after [\d,]+ epochs in ", shown, re.MULTILINE)
     assert re.search(r"^time +at most 600 s$", shown, re.MULTILINE)
+    assert re.search(r"^memory +at most 1,610,612,736 bytes$", shown, re.MULTILINE)
+    assert "newest checkpoint" not in shown, "it has reached what it has told"
     assert "parameters:" in shown
 
 
@@ -221,31 +282,72 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, start: Start) -> None
         assert f"job {job}: its server died" in started.err
 
 
-def test_a_server_that_stays_away(tmp_path: Path) -> None:
+def test_a_server_that_stays_away(tmp_path: Path, start: Start) -> None:
     with running_server(tmp_path / "data", *QUICK) as server:
         job = gradstream(*ENDLESS, "--detach", server=server.address).stdout.strip()
-        # The patience of a minute is not for tests.
-        code = (
-            "import gradstream.cli.connection as c, functools\n"
-            "c.Client = functools.partial(c.Client, patience_s=0.5)\n"
-            f"import sys; sys.argv = ['gradstream', 'watch', '{job}']\n"
-            "from gradstream.cli import main; main()"
-        )
-        env = environment(server.address)
-        command = [GRADSTREAM.removesuffix("gradstream") + "python", "-c", code]
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-        ) as watch:
-            assert watch.stdout is not None
-            while not watch.stdout.readline().startswith("epoch"):
-                pass
-            server.process.kill()
-            _, err = watch.communicate(timeout=30)
-    assert watch.returncode == 3
-    lost, kept, error = err.splitlines()
+        watch = start("watch", "watch", job, "--patience", "0.5", server=server.address)
+        watch.trains()
+        server.process.kill()
+        assert watch.end() == 3
+    assert watch.err.splitlines() == [
+        f"connection to {server.address} lost; attaching again ...",
+        f"Job {job} is kept. Once its server is back: gradstream watch {job}",
+        f"Error: the server at {server.address} is not there any more: it was waited for 0.5 s",
+    ]
+
+
+def test_a_server_that_dies_before_it_has_answered(tmp_path: Path, start: Start) -> None:
+    """Just after its start it waits for its workers; the job would have to be started by hand once more."""
+    listener = dying_server(REQUEST)
+    address = "{}:{}".format(*listener.getsockname())
+    patient = start("patient", "train", "--request-id", REQUEST, server=address)
+    patient.says("trying again ...\n")
+    with running_server(tmp_path / "data", *QUICK, address=address):
+        assert patient.end() == 0, patient.err
+    lost, again = patient.err.splitlines()
+    assert re.fullmatch(rf"no connection to {address} \(.*\); trying again \.\.\.", lost)
+    assert again == "attached again"
+    assert patient.out == (Path(__file__).parent.parent / "reference" / "manual.txt").read_text()
+
+
+def test_a_server_that_dies_before_it_has_answered_and_stays_away() -> None:
+    """The job may be in its data: who starts the same by hand once more would have two."""
+    address = "{}:{}".format(*dying_server(REQUEST).getsockname())
+    done = gradstream("train", "--patience", "0.5", "--request-id", REQUEST, server=address)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.splitlines()[1:] == [
+        "The job may have been started:",
+        f"  the same command with --request-id {REQUEST} comes back to it",
+        f"Error: the server at {address} is not there any more: it was waited for 0.5 s",
+    ]
+
+
+def test_a_server_that_is_stopped_and_started_again(tmp_path: Path, start: Start) -> None:
+    data = tmp_path / "data"
+    with running_server(data, *QUICK) as server:
+        started = start("started", *LONG, server=server.address)
+        started.trains()
+        server.stop()
+        started.says("attaching again ...\n")
+    with running_server(data, *QUICK, address=server.address):
+        assert started.end() == 0, started.err
+    stopping, lost, *rest = started.err.splitlines()
+    assert re.fullmatch(r"job \w+: the server is stopping; after its next start .*", stopping)
     assert lost == f"connection to {server.address} lost; attaching again ..."
-    assert kept == f"Job {job} is kept. Once its server is back: gradstream watch {job}"
-    assert error.startswith(f"Error: no gradstream server at {server.address}")
+    assert rest[0] == "attached again"
+
+
+def test_ctrl_c_while_the_server_is_away(tmp_path: Path, start: Start) -> None:
+    """It would be told that its job goes on, and it does not before somebody starts its server again."""
+    with running_server(tmp_path / "data", *QUICK) as server:
+        job = gradstream(*ENDLESS, "--detach", server=server.address).stdout.strip()
+        watched = start("watched", "watch", job, server=server.address)
+        watched.trains()
+        server.process.kill()
+        watched.says("attaching again ...\n")
+        watched.process.send_signal(signal.SIGINT)
+        assert watched.end() == 130
+    assert f"Left job {job}, which goes on once its server is back.\n" in watched.err
 
 
 def test_ctrl_c_on_a_paused_job(quick: RunningServer, start: Start) -> None:
@@ -272,6 +374,8 @@ def test_ctrl_c_on_a_job_that_is_cancelled_on_disconnect(quick: RunningServer, s
         started.process.send_signal(signal.SIGINT)
         assert started.end() == 130
         assert f"Left job {job}, which is cancelled unless it is soon watched again.\n" in started.err
+        shown = gradstream("show", job, server=quick.address).stdout
+        assert re.search(r"^when unwatched +it is cancelled after some seconds$", shown, re.MULTILINE)
         wait_until(lambda: client.get(job).state is JobState.CANCELLED, "its end")
 
 

@@ -10,6 +10,9 @@ from gradstream.client import Client
 from gradstream.errors import GradstreamError
 
 _KEY = "gradstream.connection"
+_PATIENCE_S = 60.0
+_LONGEST_CALL_S = 86_400.0
+"""gRPC takes far longer ones, and those that are infinite, for over already."""
 
 
 class Connection:
@@ -21,6 +24,11 @@ class Connection:
         self._lost = False
         self._told = False
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the server is being waited for."""
+        return self._lost
+
     def lost(self, server: str, error: GradstreamError) -> None:
         """Tell once that there is no connection, until it is there again."""
         if self._lost:
@@ -28,6 +36,7 @@ class Connection:
         self._lost = True
         if self.view is None:
             click.echo(f"no connection to {server} ({error.message}); trying again ...", err=True)
+            self._told = True
             return
         text = f"connection to {server} lost; attaching again ..."
         self._told = not self.view.connection_lost(text)
@@ -42,11 +51,16 @@ class Connection:
 
 
 @contextmanager
-def open_client(server: str | None) -> Iterator[Client]:
+def open_client(server: str | None, patience_s: float = _PATIENCE_S) -> Iterator[Client]:
     """A client that says so when it has to wait for the server to come back."""
     connection = Connection()
     click.get_current_context().meta[_KEY] = connection
-    with Client(server, on_retry=lambda error, _: connection.lost(client.server, error)) as client:
+    with Client(
+        server,
+        timeout_s=max(_PATIENCE_S, min(patience_s, _LONGEST_CALL_S)),
+        patience_s=patience_s,
+        on_retry=lambda error, _: connection.lost(client.server, error),
+    ) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 import click
 from click.core import ParameterSource
 
+from gradstream.channel import SERVER_LOST
 from gradstream.cli.connection import current_connection
 from gradstream.cli.failures import INTERRUPTED
 from gradstream.cli.view import View
@@ -17,14 +18,23 @@ from gradstream.run import Run
 
 @contextmanager
 def resumable(request_id: str | None) -> Iterator[str]:
-    """The request id to start a job with. When interrupted, tells how to come back to what may have begun."""
+    """The request id to start a job with. Without an answer, tells how to come back to it."""
     request_id = request_id or str(uuid4())
     try:
         yield request_id
     except KeyboardInterrupt as interrupt:
-        click.echo("\nInterrupted before the server answered. The job may have been started:", err=True)
-        click.echo(f"  the same command with --request-id {request_id} comes back to it", err=True)
+        click.echo("\nInterrupted before the server answered.", err=True)
+        _tell_may_have_begun(request_id)
         raise SystemExit(INTERRUPTED) from interrupt
+    except UnavailableError as error:
+        if error.reason in ("", SERVER_LOST):  # the others are said before a job is taken
+            _tell_may_have_begun(request_id)
+        raise
+
+
+def _tell_may_have_begun(request_id: str) -> None:
+    click.echo("The job may have been started:", err=True)
+    click.echo(f"  the same command with --request-id {request_id} comes back to it", err=True)
 
 
 def command_for(name: str, job: str) -> str:
@@ -58,8 +68,7 @@ def follow(run: Run, view: View, *, needs_watcher: bool = False) -> None:
         result = run.result()
     except KeyboardInterrupt as interrupt:
         click.echo(err=True)
-        becomes = "is paused" if run.state is JobState.PAUSED else "goes on"
-        tell_left(run.job, "is cancelled unless it is soon watched again" if needs_watcher else becomes)
+        tell_left(run.job, _what_becomes(run, connection.is_lost, needs_watcher))
         if run.state is JobState.PAUSED:
             click.echo(f"  let it go on:   {command_for('resume', run.job)}", err=True)
         raise SystemExit(INTERRUPTED) from interrupt
@@ -70,3 +79,12 @@ def follow(run: Run, view: View, *, needs_watcher: bool = False) -> None:
         raise
     if len(run.losses) and result.final_loss > run.losses[0]:
         click.echo("The loss has grown: try a smaller --learning-rate, or --standardize.", err=True)
+
+
+def _what_becomes(run: Run, is_lost: bool, needs_watcher: bool) -> str:
+    """What becomes of a job that is left."""
+    if needs_watcher:
+        return "is cancelled unless it is soon watched again"
+    if run.state is JobState.PAUSED:
+        return "is paused"
+    return "goes on once its server is back" if is_lost else "goes on"

@@ -30,10 +30,12 @@ def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | Non
         for job in shown:
             click.echo(json_line(job))
         return
+    prioritized = any(job.priority for job in shown)
     rows = [
         [
             job.id,
-            job.state.lower(),
+            job.state.lower() + (f", {job.jobs_ahead} ahead" if job.jobs_ahead else ""),
+            *([str(job.priority)] if prioritized else []),
             job.spec.trainer,
             job.spec.device,
             f"{job.epochs_done:,}/{job.spec.epochs:,}",
@@ -45,7 +47,8 @@ def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | Non
     if not rows:
         click.echo("no jobs" + (f" that are {' or '.join(states)}" if states else ""), err=True)
         return
-    heading = ["JOB", "STATE", "TRAINER", "DEVICE", "EPOCHS", "LOSS", "CREATED"]
+    priority = ["PRIORITY"] if prioritized else []
+    heading = ["JOB", "STATE", *priority, "TRAINER", "DEVICE", "EPOCHS", "LOSS", "CREATED"]
     for line in aligned([heading, *rows], indent=""):
         click.echo(line)
     if len(found) > limit:

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gradstream.cli.values import initial_parameters, prediction_rows
+from gradstream.cli.values import initial_parameters, memory_size, prediction_rows
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -20,6 +20,11 @@ table_format_option = click.option(
 event_format_option = click.option(
     "--format", "format_", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="Text for people, or one JSON object a line for each event.",
+)  # fmt: skip
+patience_option = click.option(
+    "--patience", "patience_s", type=click.FloatRange(min=0), metavar="SECONDS",
+    default=60, show_default=True, envvar="GRADSTREAM_PATIENCE", show_envvar=True,
+    help="How long to wait for a server that is lost to come back, before giving up. The job is kept.",
 )  # fmt: skip
 plain_option = click.option("--plain", is_flag=True, help="Lines only, as when stdout is no terminal.")
 every_option = click.option(
@@ -66,12 +71,13 @@ _SPEC_OPTIONS = [
                  help="Start here: weight or bias = a number for all, or one for each feature (the weight of "
                       "several targets row by row, a row for each target), separated by commas. Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
-    click.option("--max-memory", "max_memory_bytes", type=int, metavar="BYTES",
-                 help="Memory that training may take, from 67108864; a job that needs more fails.  "
+    click.option("--max-memory", "max_memory_bytes", callback=memory_size, metavar="SIZE",
+                 help="Memory that training may take, from 64M: bytes, or with K, M, G or T, powers of 1024. "
+                      "A job that needs more fails. 0 for no limit, if the server has none.  "
                       "[default: what the server allows]"),
     click.option("--max-seconds", type=float, metavar="SECONDS",
-                 help="How long the job may run; then it fails, and keeps what it has reached.  "
-                      "[default: what the server allows]"),
+                 help="How long the job may run; then it fails, and keeps what it has reached. 0 for no "
+                      "limit, if the server has none.  [default: what the server allows]"),
 ]  # fmt: skip
 
 

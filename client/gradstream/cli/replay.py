@@ -20,14 +20,23 @@ _DIGITS = 12
 @options.plain_option
 @options.every_option
 @options.event_format_option
+@options.patience_option
 @options.server_option
 def replay(
-    *, job: str, request_id: str | None, plain: bool, every: int | None, format_: str, server: str | None
+    *,
+    job: str,
+    request_id: str | None,
+    plain: bool,
+    every: int | None,
+    format_: str,
+    patience_s: float,
+    server: str | None,
 ) -> None:
     """Train again what a job has trained, as a new job, and say whether it has come to the same.
 
     Parameters are the same when they are equal bit for bit, by their digest. Where they are not, it says what
     else differs, and exits with 7. On a CPU, with the same versions and as many threads, they are the same.
+    Only a job that has succeeded can be replayed: with another there is nothing to compare.
     """
     from gradstream.cli.connection import open_client
     from gradstream.cli.failures import DIFFERENT
@@ -35,7 +44,7 @@ def replay(
     from gradstream.cli.json_view import json_line
     from gradstream.cli.view import choose_view
 
-    with open_client(server) as client:
+    with open_client(server, patience_s) as client:
         with resumable(request_id) as made:
             again = client.replay(job, request_id=made)
         run = again.run

@@ -41,7 +41,9 @@ def show(*, job: str, format_: str, server: str | None) -> None:
     for name, value in rows:
         click.echo(f"{name:<{width}}  {value}")
     if result is not None:
-        click.echo(f"{'result' if done else 'reached':<{width}}  {outcome_line(result)}")
+        # Epochs may have been told after the newest checkpoint, and then their worker died.
+        of = ", as of its newest checkpoint" if not done and result.epochs < found.epochs_done else ""
+        click.echo(f"{'result' if done else 'reached':<{width}}  {outcome_line(result)}{of}")
         for line in prediction_lines("after", found.spec.predict_rows, result.predictions):
             click.echo(line)
         for line in parameter_lines(result, found.spec):
@@ -84,7 +86,7 @@ def _rows(job: Job) -> list[tuple[str, str]]:
     if job.priority:
         rows.append(("priority", str(job.priority)))
     if job.cancel_on_disconnect:
-        rows.append(("unwatched", "is cancelled"))
+        rows.append(("when unwatched", "it is cancelled after some seconds"))
     data = "reference experiment"
     if not spec.reference:
         data = f"{', '.join(spec.feature_names)} -> {', '.join(spec.target_names)}"

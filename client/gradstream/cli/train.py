@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 @options.plain_option
 @options.every_option
 @options.event_format_option
+@options.patience_option
 @options.server_option
 def train(
     *,
@@ -45,6 +46,7 @@ def train(
     plain: bool,
     every: int | None,
     format_: str,
+    patience_s: float,
     server: str | None,
     **spec: Unpack[SpecOptions],
 ) -> None:
@@ -58,7 +60,8 @@ def train(
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
-    is attached again, also when the server has died and comes back.
+    is attached again, also when the server has died and comes back within --patience. A server that was
+    never there is not waited for.
     """
     if detach and cancel_on_disconnect:
         raise click.UsageError(
@@ -71,7 +74,7 @@ def train(
     from gradstream.cli.view import choose_view
 
     request = build_request(data, targets, features, ignored, predict, initial, spec)
-    with open_client(server) as client:
+    with open_client(server, patience_s) as client:
         with resumable(request_id) as made:
             if detach:
                 job = client.create(

@@ -1,8 +1,26 @@
-"""Values of options that are more than one number."""
+"""Values of options that are more than a number."""
+
+import re
 
 import click
 
 Start = float | tuple[float, ...]
+
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", re.IGNORECASE)
+
+
+def memory_size(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """Bytes: a number, or one with a unit, such as 512M, 1.5G or 2GiB; units are powers of 1024."""
+    if text is None:
+        return None
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        message = f"{text!r} is no size: give bytes, or a number with K, M, G or T, such as 512M"
+        raise click.BadParameter(message, context, option)
+    number, prefix = found.groups(default="")
+    unit: int = 1 << 10 * " kmgt".index(prefix.lower() or " ")
+    return int(number) * unit if number.isdecimal() else round(float(number) * unit)
 
 
 def prediction_rows(

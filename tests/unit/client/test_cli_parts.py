@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import click
 import grpc
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from gradstream.cli.chart import draw, labelled
 from gradstream.cli.failures import exit_code, explanation
 from gradstream.cli.fields import option_of_field
 from gradstream.cli.report import aligned, duration, epoch_line, fixed, prediction_lines
+from gradstream.cli.train import train
+from gradstream.cli.values import memory_size
 from gradstream.errors import (
     ERROR_OF_STATUS,
     Fault,
@@ -141,6 +144,25 @@ def test_large_numbers_have_an_exponent() -> None:
 def test_texts_of_the_server_name_options() -> None:
     text = "job x failed: use a smaller learning_rate, or standardize"
     assert explanation(GradstreamError(text)).endswith("use a smaller --learning-rate, or standardize")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("67108864", 2**26), ("64M", 2**26), ("64MiB", 2**26), ("64mb", 2**26), ("1.5G", 3 * 2**29),
+        ("2 GiB", 2**31), ("1K", 1024), ("0.25t", 2**38), ("0", 0), (str(2**63 - 1), 2**63 - 1),
+        ("5B", 5),
+    ],
+)  # fmt: skip
+def test_sizes(text: str, size: int) -> None:
+    assert memory_size(click.Context(train), train.params[0], text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1e9", "64X", "64 M iB", "inf"])
+def test_what_is_no_size(text: str) -> None:
+    """Taken for some number, it would fail the job, or bound nothing."""
+    with pytest.raises(click.BadParameter, match="such as 512M"):
+        memory_size(click.Context(train), train.params[0], text)
 
 
 def test_lines_of_epochs() -> None:

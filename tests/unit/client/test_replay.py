@@ -39,7 +39,7 @@ def replay(monkeypatch: pytest.MonkeyPatch, digest: str, threads: int, *args: st
     """Train again what has come to a digest on so many threads; it comes to "now", on two."""
 
     @contextmanager
-    def open_client(_server: str | None) -> Iterator[SimpleNamespace]:
+    def open_client(_server: str | None, _patience_s: float) -> Iterator[SimpleNamespace]:
         run = run_over(Scripted([state(1, "RUNNING"), epochs(2, 1, 2, 3, 4), completed(3, "now", threads=2)]))
         again = Replay(run, Receipt("", digest, "cpu", threads, {}))
         yield SimpleNamespace(replay=lambda _job, **_: again)
