@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gradstream.aio import AsyncClient, AsyncReplay, AsyncRun
     from gradstream.client import Client
+    from gradstream.dataset import Column, ColumnType, Dataset
     from gradstream.errors import (
         AccessDeniedError,
         AlreadyExistsError,
@@ -66,7 +67,10 @@ __all__ = [
     "CallCancelledError",
     "Checkpoint",
     "Client",
+    "Column",
+    "ColumnType",
     "Completed",
+    "Dataset",
     "DeadlineExceededError",
     "Device",
     "EpochUpdate",
@@ -109,7 +113,7 @@ __all__ = [
 ]
 
 # In the order of what they cost to import; each imports those before it that it needs.
-_MODULES = ("errors", "server_info", "spec", "job", "events", "client", "run", "replay", "aio")
+_MODULES = ("errors", "server_info", "spec", "job", "dataset", "events", "client", "run", "replay", "aio")
 
 
 def __getattr__(name: str) -> object:

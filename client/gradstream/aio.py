@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from gradstream.aio_transport import AsyncTransport
 from gradstream.channel import server_address
 from gradstream.convert import job_of
+from gradstream.dataset import Dataset
+from gradstream.dataset_operations import DatasetOperations
 from gradstream.events import Completed, Event, Receipt
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
@@ -20,7 +22,9 @@ from gradstream.request import build_spec
 from gradstream.run import WatchedRun
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import RetryCallback, Session
+from gradstream.source import Source
 from gradstream.spec import SpecOptions
+from gradstream.upload import ProgressCallback
 
 
 class AsyncRun(WatchedRun):
@@ -123,6 +127,7 @@ class AsyncClient:
         self._transport = AsyncTransport(self.server)
         session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(session)
+        self._datasets = DatasetOperations(session)
 
     async def train(
         self,
@@ -196,6 +201,29 @@ class AsyncClient:
         """Train again what a job has trained, as a new job, to see whether it comes to the same."""
         reader, original = await self._operations.replay(job, request_id)
         return AsyncReplay(AsyncRun(reader), original)
+
+    async def upload(
+        self, source: Source, *, name: str | None = None, on_progress: ProgressCallback | None = None
+    ) -> Dataset:
+        """Upload a table, as `Client.upload` does; files are read in a thread."""
+        return await self._datasets.upload(source, name, on_progress)
+
+    async def datasets(self) -> AsyncIterator[Dataset]:
+        """All data sets, newest first, without the categories of their columns; fetched as needed."""
+        token, more = "", True
+        while more:
+            page, token = await self._datasets.page(token)
+            for dataset in page:
+                yield dataset
+            more = bool(token)
+
+    async def dataset(self, digest: str) -> Dataset:
+        """A data set by its digest, or the first characters of it, at least 6."""
+        return await self._datasets.get(digest)
+
+    async def delete_dataset(self, digest: str) -> None:
+        """Delete a data set."""
+        await self._datasets.delete(digest)
 
     async def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

@@ -1,13 +1,18 @@
 """Calls that are awaited, for asyncio."""
 
 import asyncio
-from typing import Generic
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, ParamSpec, TypeVar
 
 import grpc
 
 from gradstream.channel import channel_options
 from gradstream.methods import Method, Request, Response
 from gradstream.status import error_of_call
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class AsyncTransport:
@@ -41,6 +46,17 @@ class AsyncTransport:
         )
         return AsyncStream(stub(request))
 
+    def send(self, method: Method[Request, Response]) -> "AsyncSending[Response]":
+        """Begin a call that takes many messages."""
+        stub: grpc.aio.StreamUnaryMultiCallable[bytes, Response] = self._channel.stream_unary(
+            method.path, None, method.response.FromString
+        )
+        return AsyncSending(stub())
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what takes long in a thread."""
+        return await asyncio.to_thread(work, *args, **kwargs)
+
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
@@ -69,3 +85,48 @@ class AsyncStream(Generic[Request, Response]):
     def cancel(self) -> None:
         """End the call, if it has not ended."""
         self._call.cancel()
+
+
+class AsyncSending(Generic[T]):
+    """An open call that takes many messages: one is sent while the caller makes the next."""
+
+    def __init__(self, call: "grpc.aio.StreamUnaryCall[bytes, T]") -> None:
+        self._call = call
+        self._writing: asyncio.Future[None] | None = None
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, once the one before is on its way.
+
+        Raises GradstreamError when the call has failed.
+        """
+        await self._written()
+        self._writing = asyncio.ensure_future(self._call.write(message))
+        # One that fails after the call was given up is nobody's concern.
+        self._writing.add_done_callback(lambda writing: writing.cancelled() or writing.exception())
+
+    async def finish(self) -> T:
+        """The answer, after the last message. Raises GradstreamError when the call fails."""
+        await self._written()
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await self._call.done_writing()
+        return await self._result()
+
+    def cancel(self) -> None:
+        """End the call, if it has not ended."""
+        self._call.cancel()
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def _written(self) -> None:
+        if self._writing is None:
+            return
+        try:
+            await self._writing
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the call has ended, and tells why
+            await self._result()
+
+    async def _result(self) -> T:
+        try:
+            return await self._call
+        except grpc.aio.AioRpcError as error:
+            raise error_of_call(error) from error

@@ -6,6 +6,8 @@ _ARGUMENTS = {
     "spec.inline_data.feature_names": "feature_names",
     "spec.inline_data.target_names": "target_names",
     "spec.inline_data": "data",
+    "begin.name": "name",
+    "begin.size_bytes": "size",
 }
 
 

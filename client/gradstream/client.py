@@ -8,6 +8,8 @@ from uuid import UUID
 from numpy.typing import ArrayLike
 
 from gradstream.channel import server_address
+from gradstream.dataset import Dataset
+from gradstream.dataset_operations import DatasetOperations
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
 from gradstream.replay import Replay
@@ -15,8 +17,10 @@ from gradstream.request import build_spec
 from gradstream.run import Run
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import RetryCallback, Session
+from gradstream.source import Source
 from gradstream.spec import SpecOptions
 from gradstream.transport import BlockingTransport, finish
+from gradstream.upload import ProgressCallback
 
 
 class Client:
@@ -51,6 +55,7 @@ class Client:
         self._transport = BlockingTransport(self.server)
         session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(session)
+        self._datasets = DatasetOperations(session)
 
     def train(
         self,
@@ -91,6 +96,11 @@ class Client:
             predict_rows: rows to predict before and after training, shape (rows, features).
             feature_names: a name for each feature. Default: the columns of a table that has some.
             target_names: a name for each target. Default: the columns of a table that has some.
+            dataset: a data set, or its digest, in place of features and targets; and of it:
+            target_columns, feature_columns: columns to predict, and to learn from (default: all other numbers).
+            one_hot: feature columns that are encoded as one feature for each of their values.
+            max_categories: how many values such a column may have. Default 100.
+            nulls: rows without a value are an "error" (the default), or "drop", or "mean" stands in.
             max_memory_bytes: memory that training may take. Default, and at most: what the server allows.
             max_seconds: how long the job may run. Default, and at most: what the server allows.
 
@@ -178,6 +188,47 @@ class Client:
         """
         reader, original = finish(self._operations.replay(job, request_id))
         return Replay(Run(reader), original)
+
+    def upload(
+        self, source: Source, *, name: str | None = None, on_progress: ProgressCallback | None = None
+    ) -> Dataset:
+        """Upload a table, and return it as the server has read it. What it has already is not sent again.
+
+        source: the path of a file; a binary file; an array of numbers, (rows, columns) or (rows,); a mapping
+            of names to arrays of as many rows; a frame of pandas (without its index) or polars; or any table
+            with `__arrow_c_stream__`. Columns that are no numbers need pyarrow, except in polars.
+        name: its ending says what the file is: .csv, .tsv, .parquet, .arrow, .feather, .arrows, .npy or .npz;
+            .csv, .tsv, .npy and .arrows also with .gz or .zst behind. Default: the file's own; else one that
+            fits.
+        on_progress: called with the bytes of the file that have been sent, and those that it has. Not called
+            at all when the server has the file already.
+
+        One that breaks off goes on where it was: at once, for as long as `patience_s` says, or when the same
+        file is uploaded again within some hours.
+
+        Raises InvalidArgumentError for what is no table (the message says where), or changes meanwhile, and
+        ResourceExhaustedError for a full disk or too many uploads.
+        """
+        return finish(self._datasets.upload(source, name, on_progress))
+
+    def datasets(self) -> Iterator[Dataset]:
+        """All data sets, newest first, without the categories of their columns; fetched as needed."""
+        token, more = "", True
+        while more:
+            page, token = finish(self._datasets.page(token))
+            yield from page
+            more = bool(token)
+
+    def dataset(self, digest: str) -> Dataset:
+        """A data set by its digest, or the first characters of it, at least 6. Raises NotFoundError."""
+        return finish(self._datasets.get(digest))
+
+    def delete_dataset(self, digest: str) -> None:
+        """Delete a data set. Jobs that have ended keep their results, but cannot be trained again.
+
+        Raises NotFoundError, and FailedPreconditionError while jobs that have not ended train on it.
+        """
+        finish(self._datasets.delete(digest))
 
     def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
+from gradstream.dataset import Column, ColumnType, Dataset
 from gradstream.events import (
     Checkpoint,
     Completed,
@@ -24,12 +25,17 @@ from gradstream.server_info import Device, Limits, ServerInfo, TrainerInfo, Vali
 from gradstream.spec import Spec
 from gradstream.status import fault_of_status
 from gradstream.tensor import array_of
-from gradstream.v1 import event_pb2, job_pb2, spec_pb2, system_service_pb2, training_service_pb2
+from gradstream.v1 import dataset_pb2, event_pb2, job_pb2, spec_pb2, system_service_pb2, training_service_pb2
 
 _STATES: dict[int, JobState] = {
     number: JobState[name.removeprefix("JOB_STATE_")]
     for name, number in event_pb2.JobState.items()
     if name != "JOB_STATE_UNSPECIFIED"
+}
+_COLUMN_TYPES: dict[int, ColumnType] = {
+    number: ColumnType[name.removeprefix("COLUMN_TYPE_")]
+    for name, number in dataset_pb2.ColumnType.items()
+    if name != "COLUMN_TYPE_UNSPECIFIED"
 }
 _REDUCTIONS = {spec_pb2.GRADIENT_REDUCTION_MEAN: "mean", spec_pb2.GRADIENT_REDUCTION_SUM: "sum"}
 _DTYPES = {spec_pb2.DTYPE_FLOAT32: "float32", spec_pb2.DTYPE_FLOAT64: "float64"}
@@ -38,7 +44,7 @@ _Head = tuple[str, int, int, datetime]
 
 def spec_of(message: spec_pb2.Spec) -> Spec:
     """A spec that the server has resolved."""
-    data = message.inline_data
+    data, selection = message.inline_data, message.dataset
     return Spec(
         trainer=message.trainer,
         device=message.device,
@@ -56,11 +62,12 @@ def spec_of(message: spec_pb2.Spec) -> Spec:
         report_every=message.report_every,
         predict_rows=_tensor_of(message, "predict_rows"),
         reference=message.WhichOneof("data") is None,
-        feature_names=tuple(data.feature_names),
-        target_names=tuple(data.target_names),
+        dataset=selection.digest,
+        feature_names=tuple(data.feature_names) or tuple(selection.encoded_features),
+        target_names=tuple(data.target_names) or tuple(selection.targets),
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
-        data_digest=data.digest,
+        data_digest=data.digest or selection.digest,
     )
 
 
@@ -209,6 +216,36 @@ def validation_of(message: training_service_pb2.ValidateSpecResponse) -> Validat
         spec_of(message.resolved_spec),
         message.estimated_memory_bytes,
         message.estimated_duration.ToTimedelta().total_seconds(),
+    )
+
+
+def dataset_of(message: dataset_pb2.Dataset) -> Dataset:
+    """A data set."""
+    return Dataset(
+        digest=message.digest,
+        name=message.name,
+        size_bytes=message.size_bytes,
+        rows=message.rows,
+        columns=tuple(_column_of(column) for column in message.columns),
+        create_time=_time_of(message.create_time),
+        stored_bytes=message.stored_bytes,
+    )
+
+
+def _column_of(message: dataset_pb2.Column) -> Column:
+    return Column(
+        name=message.name,
+        type=_COLUMN_TYPES.get(message.type, ColumnType.UNKNOWN),
+        arrow_type=message.arrow_type,
+        nulls=message.nulls,
+        first_null_row=message.first_null_row or None,
+        min=message.min if message.HasField("min") else None,
+        max=message.max if message.HasField("max") else None,
+        mean=message.mean if message.HasField("mean") else None,
+        first_infinite_row=message.first_infinite_row or None,
+        categories=tuple(message.categories),
+        first_text_row=message.first_text_row or None,
+        first_text=message.first_text,
     )
 
 

@@ -3,9 +3,9 @@
 GradstreamError
 ├── InvalidArgumentError      the request holds a value that is not allowed; see `violations`
 ├── OutOfRangeError           a sequence that the log does not have
-├── NotFoundError             there is no such job
+├── NotFoundError             there is no such job or data set
 ├── AlreadyExistsError        a request id used again with another spec
-├── FailedPreconditionError   not now or not here: a missing device, a job in another state
+├── FailedPreconditionError   not now or not here: a missing device, a job in another state, data in use
 ├── ResourceExhaustedError    a limit: a full queue or disk, a request too large; see `retry_after`
 ├── AccessDeniedError         the server does not let this caller
 ├── UnavailableError          the server could not be reached, or is stopping
@@ -87,7 +87,7 @@ class OutOfRangeError(GradstreamError):
 
 
 class NotFoundError(GradstreamError):
-    """There is no such job."""
+    """There is no such job or data set."""
 
 
 class AlreadyExistsError(GradstreamError):

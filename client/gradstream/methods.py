@@ -6,6 +6,17 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from gradstream.v1.dataset_pb2 import Dataset
+from gradstream.v1.dataset_service_pb2 import (
+    DeleteDatasetRequest,
+    DeleteDatasetResponse,
+    FindContentRequest,
+    FindContentResponse,
+    GetDatasetRequest,
+    ListDatasetsRequest,
+    ListDatasetsResponse,
+    UploadDatasetRequest,
+)
 from gradstream.v1.event_pb2 import TrainingEvent
 from gradstream.v1.job_pb2 import Job
 from gradstream.v1.system_service_pb2 import GetServerInfoRequest, ServerInfo
@@ -51,6 +62,14 @@ RESUME_JOB = Method(_TRAINING + "ResumeJob", ResumeJobRequest, Job)
 DELETE_JOB = Method(_TRAINING + "DeleteJob", DeleteJobRequest, DeleteJobResponse)
 VALIDATE_SPEC = Method(_TRAINING + "ValidateSpec", ValidateSpecRequest, ValidateSpecResponse)
 GET_SERVER_INFO = Method("/gradstream.v1.SystemService/GetServerInfo", GetServerInfoRequest, ServerInfo)
+
+_DATASETS = "/gradstream.v1.DatasetService/"
+
+UPLOAD_DATASET = Method(_DATASETS + "UploadDataset", UploadDatasetRequest, Dataset)
+FIND_CONTENT = Method(_DATASETS + "FindContent", FindContentRequest, FindContentResponse)
+GET_DATASET = Method(_DATASETS + "GetDataset", GetDatasetRequest, Dataset)
+LIST_DATASETS = Method(_DATASETS + "ListDatasets", ListDatasetsRequest, ListDatasetsResponse)
+DELETE_DATASET = Method(_DATASETS + "DeleteDataset", DeleteDatasetRequest, DeleteDatasetResponse)
 
 # The messages of grpc.health.v1 have one field each, a text to ask and a number to answer: the wrapper
 # messages of protobuf are the same bytes, so a health check needs no further package.

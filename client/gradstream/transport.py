@@ -5,9 +5,11 @@ awaits them. The blocking transport never suspends, so for the synchronous clien
 their end in one step, without an event loop.
 """
 
+import threading
 import time
-from collections.abc import Coroutine, Iterator
-from typing import Any, Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import grpc
 import grpc.experimental
@@ -16,6 +18,7 @@ from gradstream.channel import channel_options
 from gradstream.methods import Method, Request, Response
 from gradstream.status import error_of_call
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Received = TypeVar("Received", covariant=True)
 
@@ -32,6 +35,25 @@ class Stream(Protocol[Received]):
         ...
 
 
+class Sending(Protocol[Received]):
+    """An open call that takes many messages, each as its bytes."""
+
+    async def write(self, message: bytes) -> None:
+        """Send a message, once the one before is on its way.
+
+        Raises GradstreamError when the call has failed.
+        """
+        ...
+
+    async def finish(self) -> Received:
+        """The answer, after the last message. Raises GradstreamError when the call fails."""
+        ...
+
+    def cancel(self) -> None:
+        """End the call, if it has not ended."""
+        ...
+
+
 class Transport(Protocol):
     """Makes calls to one server."""
 
@@ -41,6 +63,14 @@ class Transport(Protocol):
 
     def open(self, method: Method[Request, Response], request: Request) -> Stream[Response]:
         """Begin a call that answers with many messages."""
+        ...
+
+    def send(self, method: Method[Request, Response]) -> Sending[Response]:
+        """Begin a call that takes many messages."""
+        ...
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what takes long and is no call, such as reading a file, and let others go on meanwhile."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -83,6 +113,15 @@ class BlockingTransport:
         )
         return BlockingStream(stub(request))
 
+    def send(self, method: Method[Request, Response]) -> "BlockingSending[Response]":
+        stub: grpc.StreamUnaryMultiCallable[bytes, Response] = self._channel.stream_unary(
+            method.path, None, method.response.FromString
+        )
+        return BlockingSending(stub)
+
+    async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return work(*args, **kwargs)
+
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251  # this is the transport that blocks
 
@@ -113,3 +152,58 @@ class BlockingStream(Generic[T]):
 
     def cancel(self) -> None:
         self._call.cancel()
+
+
+class BlockingSending(Generic[T]):
+    """An open call that takes many messages: gRPC's own thread sends one while the caller makes the next."""
+
+    def __init__(self, stub: "grpc.StreamUnaryMultiCallable[bytes, T]") -> None:
+        self._waiting: deque[bytes] = deque()
+        self._written = False
+        self._ended = False
+        self._changed = threading.Condition()
+        self._call = stub.future(self._messages())
+        self._call.add_done_callback(lambda _: self._end())
+
+    async def write(self, message: bytes) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting or self._ended)
+            self._waiting.append(message)
+            self._changed.notify_all()
+            ended = self._ended
+        if ended:
+            self._result()
+
+    async def finish(self) -> T:
+        with self._changed:
+            self._written = True
+            self._changed.notify_all()
+        return self._result()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+    def _messages(self) -> Iterator[bytes]:
+        """What gRPC sends, in its thread."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._written or self._ended)
+                if self._ended or not self._waiting:
+                    return
+                message = self._waiting.popleft()
+                self._changed.notify_all()
+            yield message
+
+    def _end(self) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _result(self) -> T:
+        try:
+            return self._call.result()
+        except grpc.RpcError as error:
+            raise error_of_call(error) from error
+        except grpc.FutureCancelledError as error:
+            assert isinstance(self._call, grpc.RpcError)
+            raise error_of_call(self._call) from error

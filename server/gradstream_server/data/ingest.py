@@ -107,7 +107,9 @@ def _plain_column(column: "pa.Array") -> "pa.Array":
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        # Views, as polars has them, cannot be taken from.
+        values = _plain_column(column.dictionary)
+        column = pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
     if pa.types.is_decimal(column.type) or pa.types.is_float16(column.type):
         return column.cast(pa.float64())
     if pa.types.is_string_view(column.type):

@@ -8,7 +8,8 @@ import gradstream
 def test_exported_names() -> None:
     assert set(gradstream.__all__) == {
         "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun",
-        "CallCancelledError", "Checkpoint", "Client", "Completed", "DeadlineExceededError", "Device",
+        "CallCancelledError", "Checkpoint", "Client", "Column", "ColumnType", "Completed", "Dataset",
+        "DeadlineExceededError", "Device",
         "EpochUpdate", "EpochUpdates", "Event", "FailedPreconditionError", "Fault", "GradstreamError",
         "Health", "Heartbeat", "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError",
         "JobFailedError", "JobState", "JobWarning", "Limits", "NotFoundError", "OutOfRangeError",
