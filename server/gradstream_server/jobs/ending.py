@@ -1,8 +1,8 @@
 """How a job ends that has not succeeded: with what it has reached, and at any rate."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 
 from gradstream_server.jobs.checkpoint import CheckpointStore, CheckpointUnusable
@@ -12,7 +12,10 @@ from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.store import StorageFull
 
+_logger = logging.getLogger(__name__)
+
 _BY_ITS_OWN_NUMBERS = (FaultReason.DIVERGED, FaultReason.PREDICTIONS_NOT_FINITE)
+_LOST = "none of its checkpoints can be used, so what it had reached is lost"
 _NOT_KEPT = "there was no room to keep what it had reached"
 
 
@@ -24,9 +27,16 @@ def leaves_result(fault: Fault) -> bool:
 async def result_so_far(checkpoints: CheckpointStore, job: str, names: Iterable[str]) -> Completed | None:
     """What a job has reached by the first of some checkpoints that can be used."""
     for name in names:
-        with suppress(CheckpointUnusable):
+        try:
             return (await asyncio.to_thread(checkpoints.read, job, name)).result
+        except CheckpointUnusable as error:
+            _logger.warning("a checkpoint cannot be used", extra={"job": job, "because": str(error)})
     return None
+
+
+def why_cancelled(job: Job, result: Completed | None, *reasons: str) -> str:
+    """Why a job was cancelled, and why it leaves nothing where something could be expected."""
+    return "; ".join(filter(None, (*reasons, _LOST if job.checkpoint_names and result is None else "")))
 
 
 def cancelled(state: JobState | None, reason: str, result: Completed | None) -> list[StateChange]:

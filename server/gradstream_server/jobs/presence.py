@@ -15,11 +15,11 @@ _logger = logging.getLogger(__name__)
 class Presence:
     """Counts the watchers of jobs with `cancel_on_disconnect`. Lives on one event loop."""
 
-    def __init__(self, grace_s: float, cancel: Callable[[str], Awaitable[Job]]) -> None:
+    def __init__(self, grace_s: float, cancel: Callable[[str, str], Awaitable[Job]]) -> None:
         """
         Args:
             grace_s: how long a job may be without watchers.
-            cancel: cancels a job by its id.
+            cancel: cancels a job, by its id, for a reason.
         """
         self._grace_s = grace_s
         self._cancel = cancel
@@ -67,7 +67,7 @@ class Presence:
             return
         # It may have ended meanwhile.
         try:
-            await self._cancel(job)
+            await self._cancel(job, f"nobody watched it for {self._grace_s:g} s")
             _logger.info("a job was cancelled because nobody watched it", extra={"job": job})
         except RequestError:
             pass

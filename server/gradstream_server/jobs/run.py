@@ -10,7 +10,7 @@ from enum import Enum, auto
 from functools import partial
 
 from gradstream_server.jobs.checkpoint import CheckpointStore
-from gradstream_server.jobs.ending import cancelled, keep, leaves_result, result_so_far
+from gradstream_server.jobs.ending import cancelled, keep, leaves_result, result_so_far, why_cancelled
 from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import Checkpointed, Completed, Event, StateChange, Warned
 from gradstream_server.jobs.executor import Executor, Interrupted, Task
@@ -50,11 +50,12 @@ class JobRun:
         self._checkpoints = checkpoints
         self._max_restarts = max_restarts
         self.stopped_for: Stop | None = None
+        self._cancelled_because = ""
         self._server_stops = False
         self._may_have_checkpoints = False
 
-    def stop(self, job: str, why: Stop) -> None:
-        """Stop the attempt that runs, at the end of its epoch.
+    def stop(self, job: str, why: Stop, reason: str = "") -> None:
+        """Stop the attempt that runs, at the end of its epoch. The reason is for the log of a cancelled job.
 
         What was asked first counts; but cancelling always does, and pausing before the stop of the server.
         """
@@ -64,6 +65,7 @@ class JobRun:
             or (why is Stop.PAUSE and self.stopped_for is Stop.SERVER_STOPS)
         ):
             self.stopped_for = why
+        self._cancelled_because = self._cancelled_because or reason
         if why is Stop.SERVER_STOPS:
             self.give_up()
         self._executor.stop(job)
@@ -160,7 +162,7 @@ class JobRun:
                     while ahead and (len(ahead) > _MAX_AHEAD or ahead[0].done()):
                         # Where one write has failed, none may follow.
                         kept_job = await ahead.popleft()
-                    outdated = self._note_checkpoints(kept, said)
+                    outdated = self._note_checkpoints(task.job, kept, said)
                     ahead.append(self._log.append(task.job, *await self._with_result(task, said, kept)))
                     for name in outdated:
                         ahead[-1].add_done_callback(partial(self._outdate, task.job, name))
@@ -172,10 +174,12 @@ class JobRun:
             if timer:
                 timer.cancel()
 
-    def _note_checkpoints(self, kept: deque[str], said: Sequence[Event]) -> list[str]:
+    def _note_checkpoints(self, job: str, kept: deque[str], said: Sequence[Event]) -> list[str]:
         """Bring the names of those that are kept, the oldest first, up to date; those that go."""
         gone = []
         for event in said:
+            if isinstance(event, Warned):
+                _logger.warning("a job warns", extra={"job": job, "because": event.message})
             match event:
                 case Checkpointed(name=name):
                     kept.append(name)
@@ -200,7 +204,8 @@ class JobRun:
         killed = "the trainer did not stop in time and was killed; " if interrupted.killed else ""
         if self.stopped_for is Stop.CANCEL:
             result = interrupted.result_so_far or await self._result_so_far(job)
-            return cancelled(self._log.state(job.id), killed and killed[:-2], result)
+            why = why_cancelled(job, result, self._cancelled_because, killed[:-2])
+            return cancelled(self._log.state(job.id), why, result)
         if self.stopped_for is Stop.PAUSE:
             return [StateChange(JobState.PAUSED, killed + f"resumed, it {goes_on(job)}")]
         if self.stopped_for is Stop.SERVER_STOPS:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from gradstream_server.jobs.checkpoint import CheckpointStore
-from gradstream_server.jobs.ending import cancelled, keep, result_so_far
+from gradstream_server.jobs.ending import cancelled, keep, result_so_far, why_cancelled
 from gradstream_server.jobs.errors import JobBeingCancelled, QueueFull
 from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Executor, Task
@@ -128,26 +128,27 @@ class JobRunner:
         # One that has a slot is QUEUED until it is stored that it runs.
         return 0 if job in self._running else self._queue.ahead_of(job)
 
-    async def cancel(self, job: Job) -> Job:
+    async def cancel(self, job: Job, reason: str = "") -> Job:
         """Stop a job that lives for good, and return it as it then stands. Asked again it changes nothing."""
         result = None
         if job.id not in self._running:
             result = await result_so_far(self._checkpoints, job.id, job.checkpoint_names)
         if running := self._running.get(job.id):
-            return await self._cancel_running(job, running)
+            return await self._cancel_running(job, running, reason)
         with self._taken_out(job.id), suppress(IllegalTransition):
-            job = await keep(self._log, job.id, *cancelled(self._log.state(job.id), "", result))
+            why = why_cancelled(job, result, reason)
+            job = await keep(self._log, job.id, *cancelled(self._log.state(job.id), why, result))
             await self.remove_checkpoints(job.id)
             return job
         return await self._when(job, {JobState.CANCELLING})
 
-    async def _cancel_running(self, job: Job, running: JobRun) -> Job:
+    async def _cancel_running(self, job: Job, running: JobRun, reason: str) -> Job:
         asked = None
         # Not when another has asked already, or its last event is on its way to the store.
         with suppress(IllegalTransition):
-            asked = self._log.append(job.id, StateChange(JobState.CANCELLING))
+            asked = self._log.append(job.id, StateChange(JobState.CANCELLING, reason))
         # At once: who does not wait for the store has cancelled the job all the same.
-        running.stop(job.id, Stop.CANCEL)
+        running.stop(job.id, Stop.CANCEL, reason)
         with suppress(StorageFull):
             if asked:
                 return await asked

@@ -224,8 +224,8 @@ class JobService:
         """How many jobs are ahead of one that waits; None when it does not wait."""
         return self._runner.jobs_ahead(job.id) if job.state is JobState.QUEUED else None
 
-    async def cancel(self, job: str) -> Job:
-        """Ask a job to stop, and return it as it then stands.
+    async def cancel(self, job: str, reason: str = "") -> Job:
+        """Ask a job to stop, for a reason that its log tells, and return it as it then stands.
 
         Raises:
             JobNotFound: there is no such job.
@@ -233,7 +233,7 @@ class JobService:
         """
         found = await self._log.get(job)
         if not found.ended:
-            found = await self._to_the_end(self._runner.cancel(found))
+            found = await self._to_the_end(self._runner.cancel(found, reason))
         if found.ended and found.state is not JobState.CANCELLED:
             raise JobAlreadyEnded(job, str(found.state), "cancelled")
         return found

@@ -85,6 +85,22 @@ async def test_cancelling_a_paused_job_leaves_what_it_has_reached(store: HeldSto
         assert its.checkpoints.jobs() == []
 
 
+async def test_cancelling_a_paused_job_whose_checkpoints_cannot_be_used(
+    store: HeldStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A user would look for the model in vain, and an operator not know of the disk that loses files."""
+    async with serving(store) as its:
+        job = await its.running()
+        await its.service.pause(job.id)
+        assert (await its.service.cancel(job.id)).state is JobState.CANCELLED
+        change = (await its.last_event(job.id)).state_change
+        assert change.reason == "none of its checkpoints can be used, so what it had reached is lost"
+        assert not change.HasField("result_so_far")
+    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == [
+        "a checkpoint cannot be used"
+    ]
+
+
 async def test_cancelling_while_it_is_being_paused(store: HeldStore) -> None:
     """A user could not stop a job whose trainer takes its time to pause."""
     async with serving(store) as its:

@@ -8,6 +8,7 @@ from tests.domain import new_job
 from tests.unit.jobs.in_process import HeldStore
 from tests.unit.jobs.serving import Serving, serving
 
+from gradstream.v1 import event_pb2
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.presence import Presence
 
@@ -19,6 +20,13 @@ async def ended(its: Serving, job: Job) -> JobState | None:
     return (await its.service.get(job.id)).state
 
 
+async def last_changes(its: Serving, job: Job) -> list[event_pb2.StateChange]:
+    """What was said of its cancellation and of its end."""
+    records = [record async for some in its.service.watch(job.id, 0) for record in some]
+    events = [event_pb2.TrainingEvent.FromString(record.body) for record in records]
+    return [event.state_change for event in events if event.HasField("state_change")][-2:]
+
+
 async def test_a_job_that_nobody_watches_is_cancelled_if_it_asked_for_that(store: HeldStore) -> None:
     """A job that is only of use to who watches it would hold a worker for hours after he has left."""
     async with serving(store, slots=3, disconnect_grace_s=0.05) as its:
@@ -28,6 +36,8 @@ async def test_a_job_that_nobody_watches_is_cancelled_if_it_asked_for_that(store
         async with aclosing(its.service.watch(watched.id, 0)) as watching:
             await anext(watching)
             assert await ended(its, left) is JobState.CANCELLED
+            for change in await last_changes(its, left):
+                assert change.reason == "nobody watched it for 0.05 s", "its owner would ask who did it"
             assert not (await its.service.get(watched.id)).ended
         assert await ended(its, watched) is JobState.CANCELLED
         assert not (await its.service.get(other.id)).ended
@@ -48,7 +58,7 @@ async def test_one_of_several_who_leaves_takes_nothing_from_the_others() -> None
     """The job would be cancelled under the eyes of who still watches."""
     cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    async def cancel(job: str) -> Job:
+    async def cancel(job: str, _reason: str) -> Job:
         cancelled.set_result(job)
         return new_job()
 
@@ -68,7 +78,7 @@ async def test_who_comes_after_one_who_came_and_left_at_once_finds_the_job() -> 
     """The job would be cancelled under the eyes of who watches, because of an absence that is long over."""
     cancelled: list[str] = []
 
-    async def cancel(job: str) -> Job:
+    async def cancel(job: str, _reason: str) -> Job:
         cancelled.append(job)
         return new_job()
 
