@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import subprocess
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,34 @@ def test_a_database_of_a_newer_version_is_left_alone(engine: Engine, tmp_path: P
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
+    before = (tmp_path / "jobs.sqlite").read_bytes()
     with pytest.raises(StoreError, match=f"revision 9999.*up to {HEAD}.*--data-dir"):
+        SqlJobStore.open_sqlite(tmp_path / "jobs.sqlite")
+    assert (tmp_path / "jobs.sqlite").read_bytes() == before, "not even settings of its own"
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs.sqlite"]
+
+
+def test_a_newer_revision_that_is_in_the_log_still(tmp_path: Path) -> None:
+    """A newer version that was killed has its migration in the log alone."""
+    path = tmp_path / "jobs.sqlite"
+    SqlJobStore.open_sqlite(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as killed:
+        killed.execute("PRAGMA wal_autocheckpoint=0")
+        killed.execute("UPDATE alembic_version SET version_num = '9999'")
+        files = [path, path.with_name("jobs.sqlite-wal")]
+        before = [file.read_bytes() for file in files]
+        with pytest.raises(StoreError, match="revision 9999"):
+            SqlJobStore.open_sqlite(path)
+        assert [file.read_bytes() for file in files] == before
+
+
+def test_a_database_that_does_not_tell_its_revision(engine: Engine, tmp_path: Path) -> None:
+    """An operator would read of a table that exists already, and not that the database is damaged."""
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+    engine.dispose()
+    with pytest.raises(StoreError, match=r"does not tell which revision.*restore it, or name another"):
         SqlJobStore.open_sqlite(tmp_path / "jobs.sqlite")
 
 

@@ -40,6 +40,7 @@ _UPDATE_JOB = (
 )
 _INSERT_JOB = insert(JOBS)
 _INSERT_EVENTS = insert(EVENTS)
+_REVISION = "SELECT version_num FROM alembic_version"
 _PAGE_EVENTS = 256
 _DELETED_AT_ONCE = 64
 _SMALL_BYTES = 1 << 10
@@ -73,6 +74,8 @@ class SqlJobStore:
         Raises:
             StoreError: it cannot be read or written, or a newer version has made it.
         """
+        # Before anything is set up: whatever connects to use it changes the file.
+        _refuse_newer(sqlite.peek(path, _REVISION))
         engine = create_engine(URL.create("sqlite", database=str(path)))
         event.listen(engine, "connect", partial(sqlite.configure, durability))
         try:
@@ -273,21 +276,30 @@ def _has_to_be_kept(write: Write) -> bool:
     return write.job.ended or (write.job.state is not JobState.RUNNING and size <= _SMALL_BYTES)
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the tables to the revision of this version.
-
-    Raises:
-        StoreError: they are of a newer one.
-    """
-    with engine.connect() as connection:
-        known = inspect(connection).has_table("alembic_version")
-        revision = connection.scalar(text("SELECT version_num FROM alembic_version")) if known else None
-    if revision == HEAD:
-        return
+def _refuse_newer(revision: str | None) -> None:
     if revision and revision > HEAD:
         raise StoreError(
             f"the database is of revision {revision}, this version of gradstream knows those up to {HEAD}; "
             "use the version that has made it, or name another directory with --data-dir"
+        )
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to the revision of this version.
+
+    Raises:
+        StoreError: they are of a newer one, or do not tell theirs.
+    """
+    with engine.connect() as connection:
+        tables = inspect(connection).get_table_names()
+        revision = connection.scalar(text(_REVISION)) if "alembic_version" in tables else None
+    if revision == HEAD:
+        return
+    _refuse_newer(revision)
+    if revision is None and JOBS.name in tables:
+        raise StoreError(
+            "the database does not tell which revision it is of: it is damaged; restore it, or name another "
+            "directory with --data-dir"
         )
     # Importing Alembic takes as long as starting all the rest; most starts have nothing to migrate.
     from alembic import command

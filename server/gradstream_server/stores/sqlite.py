@@ -1,7 +1,8 @@
 """What is particular about SQLite."""
 
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -20,6 +21,20 @@ _LOG_PAGES = 500
 # In one go, with what moves for them less than the log has room for; and all of them more than the reserve.
 _VACUUM_PAGES = 64
 _VACUUM_ROUNDS = 32
+
+
+def peek(path: Path, query: str) -> Any:
+    """The first value that a query finds in a database, which is left as it is; None when it finds none."""
+    if not path.exists():
+        return None
+    # To read a log, SQLite has to write beside it; without one, nothing of the database can change.
+    log = path.with_name(path.name + "-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
+            return next(iter(connection.execute(query).fetchone() or ()), None)
+    except sqlite3.Error:
+        return None  # whoever opens it to use it is told
 
 
 def configure(durability: Durability, connection: Any, _: object) -> None:
