@@ -66,6 +66,7 @@ class Server:
         """
         self._config = config
         self._stopping = asyncio.Event()
+        self._has_address = False
         self._lock = DataDirLock(config.data_dir)
         try:
             data = FileDataStore(self._lock.folder("data"))
@@ -171,6 +172,7 @@ class Server:
                 f"cannot listen on {self._config.address}: it is in use, or not an address of this machine; "
                 "name another with --address"
             ) from error
+        self._has_address = True
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -188,7 +190,9 @@ class Server:
         return address
 
     async def _shutdown(self) -> None:
-        _logger.info("stopping")
+        # A server that could not even listen has nothing to stop but its parts.
+        level = logging.INFO if self._has_address else logging.DEBUG
+        _logger.log(level, "stopping")
         await self._set_health(serving=False)
         self._datasets.close()
         try:
@@ -202,7 +206,7 @@ class Server:
         await self._log.close()
         self._store.close()
         self._lock.close()
-        _logger.info("stopped")
+        _logger.log(level, "stopped")
 
     async def _set_health(self, serving: bool) -> None:
         answer = health_pb2.HealthCheckResponse

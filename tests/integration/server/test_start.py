@@ -54,6 +54,7 @@ def test_a_second_server_on_the_same_port(server: RunningServer, tmp_path: Path)
     (sentence,) = [line for line in said.splitlines() if line.startswith("Error:")]
     assert f"cannot listen on {server.address}" in sentence
     assert "Traceback" not in said
+    assert "stopped" not in said, "what never ran"
 
 
 def test_a_data_directory_that_cannot_be_used(tmp_path: Path) -> None:
