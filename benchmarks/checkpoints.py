@@ -35,6 +35,7 @@ from harness.timing import BareLoop, interleaved
 from gradstream import Client
 from gradstream_server.executors.model import Environment
 from gradstream_server.executors.training import Training
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.events import Checkpointed, EpochUpdates
@@ -116,9 +117,10 @@ def training(
 ) -> Training:
     """What a worker makes of a request."""
     request = SpecRequest(trainer, data=data, epochs=epochs, device="cpu")
-    spec, _ = resolve(request, ["cpu"], TRAINERS, Limits())
+    spec = resolve(request, ["cpu"], TRAINERS, Limits())
     task = Task(f"{trainer}-{interval_s}", spec)
-    return Training(task, data or reference.DATA, Environment(1, {}), checkpoints, interval_s)
+    training_data = TrainingData.of_inline(spec, data or reference.DATA)
+    return Training(task, training_data, Environment(1, {}), checkpoints, interval_s)
 
 
 def print_running(seconds: float, folder: Path) -> None:

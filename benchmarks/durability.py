@@ -69,7 +69,7 @@ class CountingStore(SqlJobStore):
 
 def appending(store: SqlJobStore, jobs: int) -> Callable[[], None]:
     """As many jobs at once that append to their logs, each when its last event is kept."""
-    spec, _ = resolve(SpecRequest("manual"), ["cpu"], TRAINERS, limits.Limits())
+    spec = resolve(SpecRequest("manual"), ["cpu"], TRAINERS, limits.Limits())
     encoded = ProtoCodec().encode_spec(spec)
 
     async def one(log: EventLog) -> None:

@@ -31,7 +31,7 @@ def table(rows: int = 6, features: int = 2, targets: int = 1, dtype: str = "floa
 
 def resolved(trainer: str = "manual", **fields: Any) -> Spec:
     """The spec that the server would make of a request."""
-    return resolve(SpecRequest(trainer, **fields), DEVICES, TRAINERS, Limits())[0]
+    return resolve(SpecRequest(trainer, **fields), DEVICES, TRAINERS, Limits())
 
 
 def new_job(spec: Spec | None = None) -> Job:

@@ -97,7 +97,8 @@ class Client:
             feature_names: a name for each feature. Default: the columns of a table that has some.
             target_names: a name for each target. Default: the columns of a table that has some.
             dataset: a data set, or its digest, in place of features and targets; and of it:
-            target_columns, feature_columns: columns to predict, and to learn from (default: all other numbers).
+            target_columns: its columns to predict.
+            feature_columns: its columns to learn from. Default: all others of numbers, and `one_hot`.
             one_hot: feature columns that are encoded as one feature for each of their values.
             max_categories: how many values such a column may have. Default 100.
             nulls: rows without a value are an "error" (the default), or "drop", or "mean" stands in.

@@ -26,6 +26,20 @@ _PLAIN_OPTIONS = (
 )
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
+_NULLS = {
+    "error": spec_pb2.NULL_POLICY_ERROR,
+    "drop": spec_pb2.NULL_POLICY_DROP,
+    "mean": spec_pb2.NULL_POLICY_MEAN,
+}
+_SELECTION_OPTIONS = {
+    "dataset",
+    "target_columns",
+    "feature_columns",
+    "one_hot",
+    "max_categories",
+    "nulls",
+}
+_MOST_CATEGORIES = 1000
 _LARGEST = 2**63 - 1
 T = TypeVar("T")
 
@@ -52,7 +66,10 @@ def build_spec(
         spec.gradient_reduction = _choice(_REDUCTIONS, given["gradient_reduction"], "spec.gradient_reduction")
     if "dtype" in given:
         spec.dtype = _choice(_DTYPES, given["dtype"], "spec.dtype")
-    shape = _add_data(spec, features, targets, options)
+    if given.keys() & _SELECTION_OPTIONS:
+        shape = _add_selection(spec, features, targets, options)
+    else:
+        shape = _add_data(spec, features, targets, options)
     for name, value in (options.get("initial_parameters") or {}).items():
         field = f"spec.initial_parameters[{name}]"
         array = _as_parameter(as_floats(value, field), name, *shape)
@@ -108,6 +125,34 @@ def _add_data(
     spec.inline_data.feature_names.extend(_names(options.get("feature_names"), features))
     spec.inline_data.target_names.extend(_names(options.get("target_names"), targets))
     return (y.shape[1] if y.ndim > 1 else 1), (x.shape[1] if x.ndim > 1 else 1)
+
+
+def _add_selection(
+    spec: spec_pb2.Spec, features: ArrayLike | None, targets: ArrayLike | None, options: SpecOptions
+) -> tuple[int, int]:
+    """Add columns of a data set to the spec; return the number of targets, and of the features named."""
+    dataset = options.get("dataset")
+    if dataset is None:
+        raise refused("spec.dataset.digest", "is missing; name the data set that the columns are of")
+    if features is not None or targets is not None:
+        raise refused("spec.dataset", "is given and so are features or targets: give one of them")
+    selection = spec.dataset
+    selection.digest = dataset if isinstance(dataset, str) else dataset.digest
+    for name, option in (
+        ("targets", "target_columns"),
+        ("features", "feature_columns"),
+        ("one_hot", "one_hot"),
+    ):
+        columns: str | Sequence[str] = options.get(option) or ()  # type: ignore[assignment]  # one of the three
+        getattr(selection, name).extend([columns] if isinstance(columns, str) else columns)
+    if (most := options.get("max_categories")) is not None:
+        if not _is_whole(most) or not 2 <= most <= _MOST_CATEGORIES:
+            what = f"is {most!r}; it has to be from 2 to {_MOST_CATEGORIES}"
+            raise refused("spec.dataset.max_categories", what)
+        selection.max_categories = most
+    if (nulls := options.get("nulls")) is not None:
+        selection.nulls = _choice(_NULLS, nulls, "spec.dataset.nulls")
+    return len(selection.targets), len(selection.features)
 
 
 def _names(given: Sequence[str] | None, table: ArrayLike) -> list[str]:

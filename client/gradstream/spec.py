@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from gradstream.dataset import Dataset
 
 
 class SpecOptions(TypedDict, total=False):
@@ -47,6 +50,20 @@ class SpecOptions(TypedDict, total=False):
     """A name for each feature. Default: the columns of a table that has some, else x1, x2 and so on."""
     target_names: Sequence[str]
     """A name for each target. Default: the columns of a table that has some, else y1, y2 and so on."""
+    dataset: "str | Dataset"
+    """The data set to learn from, or its digest, in place of features and targets."""
+    target_columns: str | Sequence[str]
+    """Columns of the data set to predict."""
+    feature_columns: Sequence[str]
+    """Columns of the data set to learn from. Default: all of numbers but the targets, and `one_hot`."""
+    one_hot: Sequence[str]
+    """Feature columns of text, or of whole numbers that stand for kinds, each encoded as one feature for each
+    of its values."""
+    max_categories: int
+    """How many different values a column of `one_hot` may have. Default 100."""
+    nulls: Literal["error", "drop", "mean"]
+    """What to do about rows without a value: refuse the spec (the default), leave the row out, or take the
+    mean of the feature."""
     max_memory_bytes: int
     """Memory that training may take beside the worker's own, at least 64 MiB; 0: no limit. A job that needs
     more fails with OUT_OF_MEMORY. Default, and at most: the server's `max_job_memory_bytes`."""
@@ -79,8 +96,10 @@ class Spec:
     """Shape (rows, features); None when none are asked for."""
     reference: bool
     """Whether it is the trainer's reference experiment rather than data of the caller's."""
+    dataset: str
+    """The digest of the data set that is learnt from; empty for data that came with the spec."""
     feature_names: tuple[str, ...]
-    """Empty for the reference experiment."""
+    """As the model has them, one-hot columns encoded. Empty for the reference experiment."""
     target_names: tuple[str, ...]
     """Empty for the reference experiment."""
     max_memory_bytes: int

@@ -23,6 +23,7 @@ from gradstream_server import logs
 from gradstream_server.config import ServerConfig
 from gradstream_server.data.service import DatasetService
 from gradstream_server.executors.local import LocalExecutor
+from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.messages import Equipment
 from gradstream_server.executors.table_process import TableProcesses
 from gradstream_server.jobs.log import EventLog
@@ -35,7 +36,7 @@ from gradstream_server.rpc.guard import Guard
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
 from gradstream_server.stores.checkpoints import FileCheckpoints
-from gradstream_server.stores.datasets import FileDatasets
+from gradstream_server.stores.datasets import DatasetFolder, FileDatasets
 from gradstream_server.stores.files import FileDataStore
 from gradstream_server.stores.sql import Durability, SqlJobStore
 from gradstream_server.stores.uploads import FileUploads
@@ -73,6 +74,8 @@ class Server:
             checkpoints = FileCheckpoints(self._lock.folder("checkpoints"))
             datasets = FileDatasets(self._lock.folder("datasets"))
             uploads = FileUploads(self._lock.folder("uploads"))
+            matrices = MatrixCache(self._lock.folder("matrices"), config.max_matrix_bytes)
+            matrices.clear()
             self._store = SqlJobStore.open_sqlite(
                 config.data_dir / "gradstream.sqlite", cast(Durability, config.durability)
             )
@@ -86,6 +89,8 @@ class Server:
             equipment=Equipment(
                 threads=config.worker_threads,
                 data=data,
+                datasets=DatasetFolder(config.data_dir / "datasets"),
+                matrices=matrices,
                 checkpoints=checkpoints,
                 checkpoint_interval_s=config.checkpoint_interval,
                 configure_logging=functools.partial(
@@ -97,17 +102,6 @@ class Server:
         runner = JobRunner(
             self._log, self._executor, checkpoints, config.max_queued_jobs, config.max_restarts
         )
-        self._service = JobService(
-            self._store,
-            data,
-            self._log,
-            runner,
-            self._executor,
-            codec,
-            config.limits,
-            disconnect_grace_s=config.disconnect_grace,
-            keep_ended_s=config.keep_ended,
-        )
         self._datasets = DatasetService(
             datasets,
             uploads,
@@ -115,6 +109,18 @@ class Server:
             self._store,
             config.limits,
             keep_uploads_s=config.keep_uploads,
+        )
+        self._service = JobService(
+            self._store,
+            data,
+            self._log,
+            runner,
+            self._executor,
+            self._datasets.get,
+            codec,
+            config.limits,
+            disconnect_grace_s=config.disconnect_grace,
+            keep_ended_s=config.keep_ended,
         )
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(

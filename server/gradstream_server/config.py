@@ -50,6 +50,11 @@ class ServerConfig:
     max_dataset_bytes: int = _setting(
         _LIMITS.max_dataset_bytes, "Bytes of a file that is uploaded, and of the table in it.", "BYTES"
     )
+    max_matrix_bytes: int = _setting(
+        32 << 30,
+        "Disk that matrices made of data sets may take; those not used for longest make room.",
+        "BYTES",
+    )
     max_uploads: int = _setting(_LIMITS.max_uploads, "Files that may be on their way here at once.", "N")
     keep_uploads: float = _setting(
         86_400.0, "How long an upload is kept that has broken off, to be gone on with.", "SECONDS"
@@ -86,7 +91,11 @@ class ServerConfig:
         host, _, port = self.address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ConfigError(f"address is {self.address!r}; it has to be HOST:PORT, such as 127.0.0.1:50051")
-        for name in ("workers", *(limit.name for limit in fields(Limits) if hasattr(self, limit.name))):
+        for name in (
+            "workers",
+            "max_matrix_bytes",
+            *(limit.name for limit in fields(Limits) if hasattr(self, limit.name)),
+        ):
             if name not in _FROM_ZERO and getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it has to be at least 1")
         if self.max_data_bytes > _MAX_DATA_BYTES:

@@ -18,12 +18,14 @@ from tests.domain import begun, resolved, table, told
 from tests.processes import descendants, parent, wait_for_end, wait_until_idle
 
 from gradstream_server.executors.local import LocalExecutor
+from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.messages import Equipment
 from gradstream_server.jobs.errors import FaultReason
 from gradstream_server.jobs.events import Checkpointed, Completed, EpochUpdates, Event, Started, StateChange
 from gradstream_server.jobs.executor import Executor, Interrupted, Task
 from gradstream_server.jobs.run import next_attempt
 from gradstream_server.stores.checkpoints import FileCheckpoints
+from gradstream_server.stores.datasets import DatasetFolder
 from gradstream_server.stores.files import FileDataStore
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -47,7 +49,13 @@ async def local(
     """Worker processes of this machine."""
     data = FileDataStore(folder)
     equipment = Equipment(
-        threads, data, FileCheckpoints(folder / "checkpoints"), checkpoint_interval_s, _quiet
+        threads=threads,
+        data=data,
+        datasets=DatasetFolder(folder / "datasets"),
+        matrices=MatrixCache(folder / "matrices", max_bytes=0),
+        checkpoints=FileCheckpoints(folder / "checkpoints"),
+        checkpoint_interval_s=checkpoint_interval_s,
+        configure_logging=_quiet,
     )
     executor = LocalExecutor(slots, equipment, stop_grace_s)
     executor.start()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.domain import resolved, table
 
 from gradstream_server.executors.training import Environment, Training
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started
 from gradstream_server.jobs.executor import Task
@@ -27,9 +28,8 @@ pytestmark = pytest.mark.parametrize("trainer", TRAINERS)
 def run(trainer: str, data: InlineData | None = None, **fields: object) -> list[Event]:
     spec = resolved(trainer, device="cpu", data=data, **fields)
     no_checkpoints = None
-    training = Training(
-        Task("job", spec), data or reference.DATA, Environment(1, {}), no_checkpoints, math.inf
-    )
+    training_data = TrainingData.of_inline(spec, data or reference.DATA)
+    training = Training(Task("job", spec), training_data, Environment(1, {}), no_checkpoints, math.inf)
     return [event for events in training.run(lambda: False) for event in events]
 
 

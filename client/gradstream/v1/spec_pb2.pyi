@@ -67,6 +67,38 @@ DTYPE_FLOAT64: Dtype.ValueType  # 2
 """IEEE 754 double precision, 8 bytes."""
 Global___Dtype: _TypeAlias = Dtype  # noqa: Y015
 
+class _NullPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NullPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_NullPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NULL_POLICY_UNSPECIFIED: _NullPolicy.ValueType  # 0
+    """The server's choice: ERROR."""
+    NULL_POLICY_ERROR: _NullPolicy.ValueType  # 1
+    """The spec is refused; the message names the column and the first such row."""
+    NULL_POLICY_DROP: _NullPolicy.ValueType  # 2
+    """The row is left out."""
+    NULL_POLICY_MEAN: _NullPolicy.ValueType  # 3
+    """The mean of the feature over all other rows stands in; for a column of `one_hot`, 0 in each of its features.
+    A target without a value is refused as with ERROR.
+    """
+
+class NullPolicy(_NullPolicy, metaclass=_NullPolicyEnumTypeWrapper):
+    """What to do about rows in which a selected column has no value; NaN is none."""
+
+NULL_POLICY_UNSPECIFIED: NullPolicy.ValueType  # 0
+"""The server's choice: ERROR."""
+NULL_POLICY_ERROR: NullPolicy.ValueType  # 1
+"""The spec is refused; the message names the column and the first such row."""
+NULL_POLICY_DROP: NullPolicy.ValueType  # 2
+"""The row is left out."""
+NULL_POLICY_MEAN: NullPolicy.ValueType  # 3
+"""The mean of the feature over all other rows stands in; for a column of `one_hot`, 0 in each of its features.
+A target without a value is refused as with ERROR.
+"""
+Global___NullPolicy: _TypeAlias = NullPolicy  # noqa: Y015
+
 @_typing.final
 class Spec(_message.Message):
     """A spec says what to train: the trainer, the device, the data and the hyper-parameters. It is
@@ -83,6 +115,7 @@ class Spec(_message.Message):
     TRAINER_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     INLINE_DATA_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
     EPOCHS_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     BATCH_SIZE_FIELD_NUMBER: _builtins.int
@@ -168,6 +201,10 @@ class Spec(_message.Message):
         """Rows that travel with the spec."""
 
     @_builtins.property
+    def dataset(self) -> Global___Selection:
+        """Columns of a data set that was uploaded before."""
+
+    @_builtins.property
     def initial_parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Parameter]:
         """Where training starts, in the data's own units. Names and shapes: "weight" (targets, features) and,
         with an intercept, "bias" (targets); the empty shape with one value fills the whole parameter. One
@@ -187,6 +224,7 @@ class Spec(_message.Message):
         trainer: _builtins.str = ...,
         device: _builtins.str | None = ...,
         inline_data: Global___InlineData | None = ...,
+        dataset: Global___Selection | None = ...,
         epochs: _builtins.int | None = ...,
         learning_rate: _builtins.float | None = ...,
         batch_size: _builtins.int | None = ...,
@@ -203,9 +241,9 @@ class Spec(_message.Message):
         max_memory_bytes: _builtins.int | None = ...,
         max_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -231,7 +269,7 @@ class Spec(_message.Message):
     _WhichOneofArgType__shuffle: _TypeAlias = _typing.Literal["_shuffle", b"_shuffle"]  # noqa: Y015
     _WhichOneofReturnType__standardize: _TypeAlias = _typing.Literal["standardize"]  # noqa: Y015
     _WhichOneofArgType__standardize: _TypeAlias = _typing.Literal["_standardize", b"_standardize"]  # noqa: Y015
-    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["inline_data"]  # noqa: Y015
+    _WhichOneofReturnType_data: _TypeAlias = _typing.Literal["inline_data", "dataset"]  # noqa: Y015
     _WhichOneofArgType_data: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
@@ -353,6 +391,76 @@ class InlineData(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InlineData: _TypeAlias = InlineData  # noqa: Y015
+
+@_typing.final
+class Selection(_message.Message):
+    """What to learn from a data set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    ONE_HOT_FIELD_NUMBER: _builtins.int
+    MAX_CATEGORIES_FIELD_NUMBER: _builtins.int
+    NULLS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    ENCODED_FEATURES_FIELD_NUMBER: _builtins.int
+    DTYPE_FIELD_NUMBER: _builtins.int
+    digest: _builtins.str
+    """The digest of the data set, or the first characters of it, at least 6, when no other begins with them.
+    Required. Resolved to the whole digest. One that the server does not have is refused with NOT_FOUND.
+    """
+    max_categories: _builtins.int
+    """How many different values a column of `one_hot` may have: from 2 to 1000. Default 100."""
+    nulls: Global___NullPolicy.ValueType
+    """What to do about rows without a value. Default ERROR."""
+    rows: _builtins.int
+    """Rows of the data set. Set by the server. With DROP fewer may be trained on: `Started.rows` tells."""
+    dtype: Global___Dtype.ValueType
+    """The default of `Spec.dtype` for these columns: float32 where it holds all their types exactly, else float64.
+    Set by the server.
+    """
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the columns to predict, of numbers or booleans. At least one."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the columns to learn from, in the order of the model's features. Default: all columns of numbers but
+        the targets, in the data set's order, and behind them those of `one_hot`.
+        """
+
+    @_builtins.property
+    def one_hot(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of the features that are encoded as one feature for each of their values, 1 where a row has it and 0
+        where not: text, or whole numbers that stand for kinds. Such a feature is named "column=value".
+        """
+
+    @_builtins.property
+    def encoded_features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the features as the model has them, in order, after the encoding. Set by the server."""
+
+    def __init__(
+        self,
+        *,
+        digest: _builtins.str = ...,
+        targets: _abc.Iterable[_builtins.str] | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        one_hot: _abc.Iterable[_builtins.str] | None = ...,
+        max_categories: _builtins.int = ...,
+        nulls: Global___NullPolicy.ValueType = ...,
+        rows: _builtins.int = ...,
+        encoded_features: _abc.Iterable[_builtins.str] | None = ...,
+        dtype: Global___Dtype.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "dtype", b"dtype", "encoded_features", b"encoded_features", "features", b"features", "max_categories", b"max_categories", "nulls", b"nulls", "one_hot", b"one_hot", "rows", b"rows", "targets", b"targets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Selection: _TypeAlias = Selection  # noqa: Y015
 
 @_typing.final
 class Parameter(_message.Message):

@@ -34,7 +34,7 @@ class TrainingServiceStub:
     Every error carries an `ErrorInfo` (domain "gradstream") whose `reason` programs can rely on:
 
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
-      NOT_FOUND           JOB_NOT_FOUND
+      NOT_FOUND           JOB_NOT_FOUND; DATASET_NOT_FOUND: the data set that a spec names
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
@@ -101,7 +101,7 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     Every error carries an `ErrorInfo` (domain "gradstream") whose `reason` programs can rely on:
 
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
-      NOT_FOUND           JOB_NOT_FOUND
+      NOT_FOUND           JOB_NOT_FOUND; DATASET_NOT_FOUND: the data set that a spec names
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
@@ -164,7 +164,7 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     Every error carries an `ErrorInfo` (domain "gradstream") whose `reason` programs can rely on:
 
       INVALID_ARGUMENT    INVALID_SPEC, INVALID_REQUEST, with a BadRequest naming each field
-      NOT_FOUND           JOB_NOT_FOUND
+      NOT_FOUND           JOB_NOT_FOUND; DATASET_NOT_FOUND: the data set that a spec names
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG

@@ -11,6 +11,18 @@ HEAD_BYTES = 1 << 20
 """By so many bytes from its beginning, and its size, a file is looked for before it is sent."""
 
 
+class DatasetFiles(Protocol):
+    """Where data sets lie. Any process may call, and an instance can be pickled. Methods block."""
+
+    def read(self, digest: str) -> Dataset | None:
+        """What is known of a data set, or None."""
+        ...
+
+    def table(self, digest: str) -> Path:
+        """Where the Arrow file of a data set lies."""
+        ...
+
+
 class DatasetStore(Protocol):
     """Data sets by digest. Methods block and may be called from several threads."""
 
@@ -20,10 +32,6 @@ class DatasetStore(Protocol):
 
     def get(self, digest: str) -> Dataset | None:
         """A data set, or None."""
-        ...
-
-    def table(self, digest: str) -> Path:
-        """Where the Arrow file of a data set lies."""
         ...
 
     def prepare(self) -> Path:

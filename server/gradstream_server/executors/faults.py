@@ -3,6 +3,7 @@
 from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
+from gradstream_server.stores.reserve import NO_ROOM
 
 
 def diverged(epoch: int, standardized: bool) -> StateChange:
@@ -21,6 +22,10 @@ def predictions_not_finite(when: str) -> StateChange:
     return _failed(Fault(FaultReason.PREDICTIONS_NOT_FINITE, message))
 
 
+class NoRowsLeft(Exception):
+    """Each row of a data set lacks a value of a selected column."""
+
+
 class DataLost(Exception):
     """The data of a job are not what they were, or not there."""
 
@@ -30,6 +35,12 @@ def raised(error: Exception, task: Task) -> StateChange:
     if isinstance(error, DataLost):
         message = "the server has lost the data of the job, or they were damaged; send them again"
         return _failed(Fault(FaultReason.DATA_LOST, message))
+    if isinstance(error, NoRowsLeft):
+        message = "each row lacks a value of a selected column; select fewer columns, or set nulls to MEAN"
+        return _failed(Fault(FaultReason.NO_ROWS_LEFT, message))
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        message = "the server's disk has no room for what the job learns from; make room, then start it again"
+        return _failed(Fault(FaultReason.STORAGE_FULL, message))
     text = str(error).lower()
     # torch has no error of its own for it.
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:

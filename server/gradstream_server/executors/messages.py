@@ -4,6 +4,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gradstream_server.data.store import DatasetFiles
+from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.executor import Device, Task
 from gradstream_server.jobs.store import DataStore
@@ -16,6 +18,8 @@ class Equipment:
     threads: int
     """That its arithmetic may use."""
     data: DataStore
+    datasets: DatasetFiles
+    matrices: MatrixCache
     checkpoints: CheckpointStore
     checkpoint_interval_s: float
     configure_logging: Callable[[], None]

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.events import Completed, Receipt, Started
-from gradstream_server.jobs.spec import FloatArray, InlineData, Spec
+from gradstream_server.jobs.spec import FloatArray, Spec
 from gradstream_server.trainers.devices import to_numpy
 from gradstream_server.trainers.problem import Parameters, Problem, Trainer
 from gradstream_server.trainers.registry import load
-from gradstream_server.trainers.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -25,18 +25,19 @@ class Environment:
 class Model:
     """What a trainer makes of a spec and its data, told in the data's own units."""
 
-    def __init__(self, spec: Spec, data: InlineData, environment: Environment) -> None:
+    def __init__(self, spec: Spec, data: TrainingData, environment: Environment) -> None:
         self._spec = spec
         self._environment = environment
-        self._scaling = Scaling.learn(data.features, spec.intercept) if spec.standardize else None
+        self._scaling = data.scaling
+        self._rows = len(data.features)
         self._asked = None if spec.predict_rows is None else self._scaled(spec.predict_rows)
         initial = spec.initial_parameters
         if self._scaling:
             initial = self._scaling.to_scaled(initial)
         self.trainer: Trainer = load(spec.trainer)(
             Problem(
-                features=self._scaled(data.features),
-                targets=np.ascontiguousarray(data.targets, dtype=spec.dtype),
+                features=data.features,
+                targets=data.targets,
                 epochs=spec.epochs,
                 learning_rate=spec.learning_rate,
                 batch_size=spec.batch_size,
@@ -54,7 +55,7 @@ class Model:
         """What there is to tell before training."""
         data = self._spec.data
         return Started(
-            rows=data.rows,
+            rows=self._rows,
             features=len(data.feature_names),
             targets=len(data.target_names),
             parameters=_on_host(self.trainer.parameters()),

@@ -18,10 +18,10 @@ from gradstream_server.executors.model import (
     has_finite_parameters,
     has_finite_predictions,
 )
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.events import Completed, Event, StateChange
 from gradstream_server.jobs.executor import Interrupted, Task
-from gradstream_server.jobs.spec import InlineData
 
 GATHER_S = 0.05
 FIRST_S = 0.002
@@ -38,7 +38,7 @@ class Training:
     def __init__(
         self,
         task: Task,
-        data: InlineData,
+        data: TrainingData,
         environment: Environment,
         checkpoints: CheckpointStore,
         checkpoint_interval_s: float,

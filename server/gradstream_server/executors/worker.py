@@ -17,15 +17,16 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 import gradstream
+from gradstream_server.data.rows import SelectedRows
 from gradstream_server.executors.faults import DataLost, raised
 from gradstream_server.executors.memory_limit import memory_limit
 from gradstream_server.executors.messages import Assignment, Equipment, Hello, Stop
 from gradstream_server.executors.model import Environment
 from gradstream_server.executors.training import Training
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.executor import Device
-from gradstream_server.jobs.spec import DataSummary, InlineData
-from gradstream_server.jobs.store import DataStore
+from gradstream_server.jobs.spec import Spec
 from gradstream_server.trainers import devices
 
 _logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def _run(
     try:
         # A training that diverges passes through infinities on its way; it is told at the end, once.
         with memory_limit(task.spec.max_memory_bytes), np.errstate(all="ignore"):
-            data = _data(task.spec.data, equipment.data)
+            data = _data(task.spec, equipment)
             training = Training(
                 task, data, environment, equipment.checkpoints, equipment.checkpoint_interval_s
             )
@@ -102,10 +103,15 @@ def _run(
         connection.send([raised(error, task)])
 
 
-def _data(summary: DataSummary, store: DataStore) -> InlineData:
-    if not summary.inline:
-        return reference.DATA
-    data = store.get(summary.digest)
+def _data(spec: Spec, equipment: Equipment) -> TrainingData:
+    digest = spec.data.digest
+    if spec.data.selection:
+        dataset = equipment.datasets.read(digest)
+        if dataset is None:
+            raise DataLost(digest)
+        rows = SelectedRows(equipment.datasets.table(digest), dataset, spec.data.selection)
+        return TrainingData.of_dataset(spec, rows, equipment.matrices)
+    data = equipment.data.get(digest) if spec.data.inline else reference.DATA
     if data is None:
-        raise DataLost(summary.digest)
-    return data
+        raise DataLost(digest)
+    return TrainingData.of_inline(spec, data)

@@ -4,16 +4,28 @@ The ranges stand in the contract, `spec.proto`; this is the one place that enfor
 told at once.
 """
 
-import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs import reference
-from gradstream_server.jobs.errors import DeviceNotAvailable, InvalidSpec, Violation
+from gradstream_server.jobs.check import Check, nearest
+from gradstream_server.jobs.errors import DeviceNotAvailable
 from gradstream_server.jobs.limits import Limits
-from gradstream_server.jobs.spec import Dtype, FloatArray, InlineData, Spec, SpecRequest, dtype_of, summarize
+from gradstream_server.jobs.selecting import check_fits, select
+from gradstream_server.jobs.spec import (
+    DataSummary,
+    Dtype,
+    FloatArray,
+    InlineData,
+    Spec,
+    SpecRequest,
+    dtype_of,
+    summarize,
+)
 from gradstream_server.trainers import devices
 
 _MAX_SEED = 2**63 - 1
@@ -23,24 +35,31 @@ _LEARNING_RATE = 0.01
 
 
 def resolve(
-    request: SpecRequest, available: Sequence[str], trainers: Collection[str], limits: Limits
-) -> tuple[Spec, InlineData]:
-    """The resolved spec, and its data.
+    request: SpecRequest,
+    available: Sequence[str],
+    trainers: Collection[str],
+    limits: Limits,
+    dataset: Dataset | None = None,
+) -> Spec:
+    """The resolved spec.
 
     Args:
         request: what was asked for.
         available: the devices there are, the preferred one first.
         trainers: the trainers there are.
         limits: what a request may ask for at most.
+        dataset: that of the request's selection, if it has one.
 
     Raises:
         InvalidSpec: fields are out of range; it names each.
         DeviceNotAvailable: the device is not among those available.
     """
-    check = _Check()
-    data = request.data or reference.DATA
+    check = Check()
     _check_trainer(check, request.trainer, trainers)
-    if request.data:
+    selected = None
+    if request.selection and dataset:
+        selected = select(check, request.selection, dataset)
+    elif request.data:
         _check_data(check, request.data, limits.max_data_bytes)
     check.whole("epochs", request.epochs, 1, limits.max_epochs)
     check.whole("batch_size", request.batch_size, 1)
@@ -55,22 +74,25 @@ def resolve(
     device = _device(request.device, available)
     if device == "mps" and request.dtype == "float64":
         check.fail("dtype", "is float64, which mps cannot compute; use float32, or device cpu")
-    dtype: Dtype = request.dtype or ("float32" if device == "mps" else dtype_of(data.features))
-    if request.data:
-        check.fits("inline_data.features.data", data.features, dtype)
-        check.fits("inline_data.targets.data", data.targets, dtype)
-        defaults = reference.WITH_DATA
+    shape = _shape(request, selected)
+    dtype: Dtype = request.dtype or ("float32" if device == "mps" else shape.dtype)
+    defaults = reference.WITH_DATA
+    if selected and dataset:
+        check_fits(check, selected, dataset, dtype)
+    elif request.data:
+        check.fits("inline_data.features.data", request.data.features, dtype)
+        check.fits("inline_data.targets.data", request.data.targets, dtype)
     else:
         defaults = reference.REFERENCE.get(request.trainer, reference.WITH_DATA)
     if dtype == "float32":
         _check_steps(check, request)
-    rows, features = data.features.shape
-    targets = data.targets.shape[1]
+    rows, features, targets = shape.rows, shape.features, shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
     if (numbers := targets * (features + intercept)) > limits.max_parameters:
         each = f"{targets} targets times {features} features" + (" and a bias" if intercept else "")
         check.fail(
-            "inline_data", f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}"
+            "dataset" if selected else "inline_data",
+            f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}",
         )
         check.done()
     shapes = {"weight": (targets, features)} | ({"bias": (targets,)} if intercept else {})
@@ -78,17 +100,17 @@ def resolve(
     predict_rows = request.predict_rows
     if predict_rows is not None:
         _check_predict_rows(check, predict_rows, features, targets, dtype, limits.max_predict_bytes)
-    elif request.data is None:
+    elif request.data is None and selected is None:
         predict_rows = reference.PREDICT_ROWS
     check.done()
 
     batch_size = min(request.batch_size or rows, rows)
-    summary = summarize(request.data) if request.data else reference.SUMMARY
+    summary = selected or (summarize(request.data) if request.data else reference.SUMMARY)
     if request.known_data and request.known_data.digest != summary.digest:
         what = f"is {request.known_data.digest!r}, but that of the numbers is {summary.digest}; leave it out"
         check.fail("inline_data.digest", what)
         check.done()
-    spec = Spec(
+    return Spec(
         trainer=request.trainer,
         device=device,
         data=summary,
@@ -108,66 +130,34 @@ def resolve(
         max_memory_bytes=request.max_memory_bytes or limits.max_job_memory_bytes,
         max_seconds=request.max_seconds or limits.max_job_seconds,
     )
-    return spec, data
 
 
-class _Check:
-    """Collects what is wrong."""
+@dataclass(frozen=True)
+class _Shape:
+    """What of the data all else is measured against."""
 
-    def __init__(self) -> None:
-        self._violations: list[Violation] = []
-
-    def fail(self, field: str, description: str) -> None:
-        self._violations.append(Violation(f"spec.{field}", description))
-
-    def done(self) -> None:
-        if self._violations:
-            raise InvalidSpec(self._violations)
-
-    def whole(self, field: str, value: int | None, least: int, most: int | None = None) -> None:
-        if value is not None and (value < least or (most is not None and value > most)):
-            allowed = f"at least {least}" if most is None else f"from {least} to {most}"
-            self.fail(field, f"is {value}; it has to be {allowed}")
-
-    def number(
-        self, field: str, value: float | None, above: float = -math.inf, at_least: float = -math.inf
-    ) -> None:
-        if value is not None and not (math.isfinite(value) and value > above and value >= at_least):
-            allowed = f"above {above:g}" if above > -math.inf else f"at least {at_least:g}"
-            self.fail(field, f"is {value:g}; it has to be finite and {allowed}")
-
-    def fits(self, field: str, array: FloatArray, dtype: Dtype) -> None:
-        """Numbers have to stay finite in the training dtype."""
-        finite = np.isfinite(array)
-        if not finite.all():
-            index = np.unravel_index(int(np.argmin(finite)), array.shape)
-            self.fail(
-                field,
-                f"holds {array[index]}{_at(index)}; only finite numbers can be used",
-            )
-        elif dtype == "float32" and array.dtype == np.float64:
-            large = np.abs(array) > np.finfo(np.float32).max
-            if large.any():
-                index = np.unravel_index(int(np.argmax(large)), array.shape)
-                self.fail(
-                    field, f"holds {array[index]}{_at(index)}, too large for float32; use dtype float64"
-                )
+    rows: int
+    features: int
+    targets: int
+    dtype: Dtype
 
 
-def _at(index: tuple[np.intp, ...]) -> str:
-    places = [f"{axis} {i + 1}" for axis, i in zip(("row", "column"), index, strict=False)]
-    return f" at {', '.join(places)}" if places else ""
+def _shape(request: SpecRequest, selected: DataSummary | None) -> _Shape:
+    if selected:
+        features, targets = len(selected.feature_names), len(selected.target_names)
+        return _Shape(selected.rows, features, targets, selected.dtype)
+    data = request.data or reference.DATA
+    rows, features = data.features.shape
+    return _Shape(rows, features, data.targets.shape[1], dtype_of(data.features))
 
 
-def _check_trainer(check: _Check, trainer: str, trainers: Collection[str]) -> None:
+def _check_trainer(check: Check, trainer: str, trainers: Collection[str]) -> None:
     if trainer not in trainers:
-        near = difflib.get_close_matches(trainer, trainers, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         said = f"is {trainer!r}" if trainer else "is missing"
-        check.fail("trainer", f"{said}; this server has {', '.join(trainers)}{hint}")
+        check.fail("trainer", f"{said}; this server has {', '.join(trainers)}{nearest(trainer, trainers)}")
 
 
-def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
+def _check_data(check: Check, data: InlineData, max_bytes: int) -> None:
     if (size := data.features.nbytes + data.targets.nbytes) > max_bytes:
         check.fail("inline_data", f"is {size} bytes; at most {max_bytes} may travel with a spec")
     for name, array, names in (
@@ -200,7 +190,7 @@ def _check_data(check: _Check, data: InlineData, max_bytes: int) -> None:
         )
 
 
-def _check_limits(check: _Check, request: SpecRequest, limits: Limits) -> None:
+def _check_limits(check: Check, request: SpecRequest, limits: Limits) -> None:
     """What a job may take: 0 asks for no limit, which only a server without one grants."""
     if (memory := request.max_memory_bytes) is not None:
         most = limits.max_job_memory_bytes
@@ -214,7 +204,7 @@ def _check_limits(check: _Check, request: SpecRequest, limits: Limits) -> None:
             check.fail("max_seconds", f"is {seconds:g}; it has to be above 0 and at most {most_s:g}")
 
 
-def _check_steps(check: _Check, request: SpecRequest) -> None:
+def _check_steps(check: Check, request: SpecRequest) -> None:
     """What an update multiplies with has to be a number in float32."""
     rate, l2 = request.learning_rate or _LEARNING_RATE, request.l2 or 0.0
     for field, what, value in (
@@ -235,7 +225,7 @@ def _device(asked: str | None, available: Sequence[str]) -> str:
 
 
 def _initial_parameters(
-    check: _Check, given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...]], dtype: Dtype
+    check: Check, given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...]], dtype: Dtype
 ) -> dict[str, FloatArray]:
     resolved: dict[str, FloatArray] = {}
     for i, (name, value) in enumerate(given.items()):
@@ -255,7 +245,7 @@ def _initial_parameters(
 
 
 def _check_predict_rows(
-    check: _Check, rows: FloatArray, features: int, targets: int, dtype: Dtype, max_bytes: int
+    check: Check, rows: FloatArray, features: int, targets: int, dtype: Dtype, max_bytes: int
 ) -> None:
     if rows.ndim != 2 or rows.shape[1] != features:
         check.fail(

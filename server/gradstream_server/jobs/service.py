@@ -6,12 +6,13 @@ import logging
 import re
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
     Draining,
@@ -62,6 +63,7 @@ class JobService:
         log: EventLog,
         runner: JobRunner,
         executor: Executor,
+        find_dataset: Callable[[str], Dataset],
         codec: Codec,
         limits: Limits,
         disconnect_grace_s: float,
@@ -69,6 +71,7 @@ class JobService:
     ) -> None:
         """
         Args:
+            find_dataset: the data set of a digest; raises DatasetNotFound.
             limits: what a request may ask for at most.
             disconnect_grace_s: how long nobody may watch a job with `cancel_on_disconnect`.
             keep_ended_s: how long jobs are kept that have ended; 0 for ever.
@@ -81,6 +84,7 @@ class JobService:
         self._log = log
         self._runner = runner
         self._executor = executor
+        self._find_dataset = find_dataset
         self._codec = codec
         self._presence = Presence(disconnect_grace_s, self.cancel)
         self._retention: asyncio.Task[None] | None = None
@@ -121,7 +125,8 @@ class JobService:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
         Raises:
-            InvalidRequest, DeviceNotAvailable, RequestIdReused, Busy, Draining: nothing was kept.
+            InvalidRequest, DatasetNotFound, DeviceNotAvailable, RequestIdReused, Busy, Draining: nothing was
+                kept.
         """
         if self._draining:
             raise Draining
@@ -132,7 +137,7 @@ class JobService:
             request_id=_checked_request_id(request_id),
             spec=self._codec.encode_spec(spec),
             create_time=datetime.now(UTC),
-            data_digest=spec.data.digest if spec.data.inline else "",
+            data_digest=spec.data.digest if spec.data.inline or spec.data.selection else "",
             priority=priority,
             cancel_on_disconnect=cancel_on_disconnect,
         )
@@ -149,11 +154,11 @@ class JobService:
             raise
         return await self._to_the_end(self._admit(job, spec, data, place))
 
-    async def _admit(self, job: Job, spec: Spec, data: InlineData, place: Place) -> Job:
+    async def _admit(self, job: Job, spec: Spec, data: InlineData | None, place: Place) -> Job:
         """Keep a job whose place is reserved, and queue it; or return the one of the same request."""
         taken = False
         try:
-            async with self._data.kept(job.data_digest, data) if spec.data.inline else nullcontext():
+            async with self._data.kept(job.data_digest, data) if data else nullcontext():
                 first = [queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
                 created = self._log.create(job, *first)
                 taken = True
@@ -308,15 +313,17 @@ class JobService:
         """Slots, jobs that run, and jobs that wait."""
         return self._executor.slots, self._runner.running, self._runner.queued
 
-    async def _resolve(self, request: SpecRequest) -> tuple[Spec, InlineData]:
+    async def _resolve(self, request: SpecRequest) -> tuple[Spec, InlineData | None]:
+        """The resolved spec, and the data that are to be kept for it."""
         if request.known_data and request.data is None:
             request = replace(request, data=await self._known(request.known_data))
         # "cpu" is everywhere; every other name has to wait until a worker has told what there is.
         devices = ["cpu"] if request.device == "cpu" else [device.name for device in await self.devices()]
-        arguments = (request, devices, TRAINERS, self.limits)
+        dataset = self._find_dataset(request.selection.dataset) if request.selection else None
+        arguments = (request, devices, TRAINERS, self.limits, dataset)
         if request.data and request.data.features.size > _LARGE_REQUEST:
-            return await asyncio.to_thread(resolve, *arguments)
-        return resolve(*arguments)
+            return await asyncio.to_thread(resolve, *arguments), request.data
+        return resolve(*arguments), request.data
 
     async def _known(self, table: KnownData) -> InlineData:
         """The data that a request names by their digest."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Dtype = Literal["float32", "float64"]
 Reduction = Literal["mean", "sum"]
+Nulls = Literal["error", "drop", "mean"]
 FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
 
@@ -52,6 +53,7 @@ class SpecRequest:
     max_seconds: float | None = None
     known_data: "KnownData | None" = None
     """Data that the server has already, where none come with the request; to check them by, where they do."""
+    selection: "SelectionRequest | None" = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,32 @@ class KnownData:
 
 
 @dataclass(frozen=True)
+class SelectionRequest:
+    """Columns of a data set, as they were asked for. The contract, `spec.proto`, says what they mean."""
+
+    dataset: str
+    """Its digest, or the beginning of it."""
+    targets: tuple[str, ...]
+    features: tuple[str, ...] = ()
+    one_hot: tuple[str, ...] = ()
+    max_categories: int | None = None
+    nulls: Nulls | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Columns of a data set, every choice made."""
+
+    targets: tuple[str, ...]
+    features: tuple[str, ...]
+    one_hot: tuple[str, ...]
+    max_categories: int
+    nulls: Nulls
+
+
+@dataclass(frozen=True)
 class DataSummary:
-    """What is known of a job's data beside its numbers, which lie in a file named by the digest."""
+    """What is known of a job's data beside its numbers, which lie in files named by the digest."""
 
     digest: str
     rows: int
@@ -73,7 +99,9 @@ class DataSummary:
     target_names: tuple[str, ...]
     dtype: Dtype
     inline: bool
-    """False for the reference experiment, whose data nobody sent."""
+    """False for the reference experiment, whose data nobody sent, and for a data set."""
+    selection: Selection | None = None
+    """Of a data set; the rows are then all of its rows, of which some may be left out."""
 
 
 def summarize(data: InlineData, inline: bool = True) -> DataSummary:

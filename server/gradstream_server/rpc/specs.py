@@ -11,7 +11,10 @@ from gradstream_server.jobs.spec import (
     FloatArray,
     InlineData,
     KnownData,
+    Nulls,
     Reduction,
+    Selection,
+    SelectionRequest,
     Spec,
     SpecRequest,
 )
@@ -23,6 +26,12 @@ _REDUCTIONS: dict[Reduction, spec_pb2.GradientReduction.ValueType] = {
     "mean": spec_pb2.GRADIENT_REDUCTION_MEAN,
     "sum": spec_pb2.GRADIENT_REDUCTION_SUM,
 }
+_NULLS: dict[Nulls, spec_pb2.NullPolicy.ValueType] = {
+    "error": spec_pb2.NULL_POLICY_ERROR,
+    "drop": spec_pb2.NULL_POLICY_DROP,
+    "mean": spec_pb2.NULL_POLICY_MEAN,
+}
+_NULLS_NAMES: dict[int, Nulls] = {value: name for name, value in _NULLS.items()}
 _REDUCTION_NAMES: dict[int, Reduction] = {value: name for name, value in _REDUCTIONS.items()}
 
 
@@ -41,6 +50,7 @@ def to_request(spec: spec_pb2.Spec) -> SpecRequest:
         trainer=spec.trainer,
         device=asked("device", spec.device),
         data=_inline_data(spec.inline_data) if _has_numbers(spec) else None,
+        selection=_selection(spec.dataset) if spec.HasField("dataset") else None,
         known_data=_known_data(spec.inline_data) if spec.inline_data.digest else None,
         epochs=asked("epochs", spec.epochs),
         learning_rate=asked("learning_rate", spec.learning_rate),
@@ -90,6 +100,8 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
         inline.features.dtype = inline.targets.dtype = DTYPES[data.dtype]
         inline.features.shape.extend((data.rows, len(data.feature_names)))
         inline.targets.shape.extend((data.rows, len(data.target_names)))
+    if data.selection:
+        message.dataset.CopyFrom(_to_selection(data, data.selection))
     return message
 
 
@@ -105,6 +117,8 @@ def from_message(message: spec_pb2.Spec) -> Spec:
             dtype=_dtype(inline.features.dtype),
             inline=True,
         )
+    elif message.HasField("dataset"):
+        data = _from_selection(message.dataset)
     else:
         data = reference.SUMMARY
     return Spec(
@@ -126,6 +140,53 @@ def from_message(message: spec_pb2.Spec) -> Spec:
         predict_rows=_predict_rows(message),
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
+    )
+
+
+def _selection(message: spec_pb2.Selection) -> SelectionRequest:
+    nulls = message.nulls
+    if nulls and nulls not in _NULLS_NAMES:
+        names = ", ".join(spec_pb2.NullPolicy.keys()[1:])
+        raise InvalidSpec([Violation("spec.dataset.nulls", f"is {nulls}; it has to be one of {names}")])
+    return SelectionRequest(
+        dataset=message.digest,
+        targets=tuple(message.targets),
+        features=tuple(message.features),
+        one_hot=tuple(message.one_hot),
+        max_categories=message.max_categories or None,
+        nulls=_NULLS_NAMES.get(nulls),
+    )
+
+
+def _to_selection(data: DataSummary, selection: Selection) -> spec_pb2.Selection:
+    return spec_pb2.Selection(
+        digest=data.digest,
+        targets=selection.targets,
+        features=selection.features,
+        one_hot=selection.one_hot,
+        max_categories=selection.max_categories,
+        nulls=_NULLS[selection.nulls],
+        rows=data.rows,
+        encoded_features=data.feature_names,
+        dtype=DTYPES[data.dtype],
+    )
+
+
+def _from_selection(message: spec_pb2.Selection) -> DataSummary:
+    return DataSummary(
+        digest=message.digest,
+        rows=message.rows,
+        feature_names=tuple(message.encoded_features),
+        target_names=tuple(message.targets),
+        dtype=_dtype(message.dtype),
+        inline=False,
+        selection=Selection(
+            targets=tuple(message.targets),
+            features=tuple(message.features),
+            one_hot=tuple(message.one_hot),
+            max_categories=message.max_categories,
+            nulls=_NULLS_NAMES[message.nulls],
+        ),
     )
 
 

@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -21,8 +21,24 @@ _TABLE = "table.arrow"
 _FACTS = "dataset.json"
 
 
+@dataclass(frozen=True)
+class DatasetFolder:
+    """A folder of data sets, to be read."""
+
+    path: Path
+
+    def read(self, digest: str) -> Dataset | None:
+        try:
+            return _from_json(json.loads((self.path / digest / _FACTS).read_bytes()))
+        except FileNotFoundError:
+            return None
+
+    def table(self, digest: str) -> Path:
+        return self.path / digest / _TABLE
+
+
 class FileDatasets:
-    """A folder of data sets. What is known of them is held in memory too."""
+    """A folder of data sets, to be added to. What is known of them is held in memory too."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,8 +48,8 @@ class FileDatasets:
         for path in folder.iterdir():
             if path.name.startswith(ASIDE):
                 shutil.rmtree(path, ignore_errors=True)
-            else:
-                self._datasets[path.name] = _from_json(json.loads((path / _FACTS).read_bytes()))
+            elif dataset := DatasetFolder(folder).read(path.name):
+                self._datasets[path.name] = dataset
 
     def all(self) -> Sequence[Dataset]:
         with self._lock:
@@ -43,9 +59,6 @@ class FileDatasets:
 
     def get(self, digest: str) -> Dataset | None:
         return self._datasets.get(digest)
-
-    def table(self, digest: str) -> Path:
-        return self._folder / digest / _TABLE
 
     def prepare(self) -> Path:
         aside = self._folder / f"{ASIDE}{secrets.token_hex(8)}"

@@ -17,7 +17,7 @@ Take = Callable[[Which], tuple[Array, Array]]
 depends on the kind of array."""
 
 _TAKEN_NUMBERS = 1 << 20
-"""Taken at once, or a batch where that is more: so many stay in the processor's cache, and of a data set larger
+"""Taken at once, or a batch where that is more: so many stay in the processor's cache, and of data larger
 than memory no more need be there."""
 
 

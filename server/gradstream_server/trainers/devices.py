@@ -50,9 +50,9 @@ def resolve(device: str, names: Iterable[str]) -> str:
 def to_tensor(array: NDArray[np.generic], device: str) -> Any:
     """The array as a torch.Tensor on the device; on the CPU without a copy.
 
-    Except where the array is not C-contiguous, or lies askew in memory: at an address that is not a multiple of
-    16 torch's products round otherwise, so the address would show in the numbers. Nothing may be written to it:
-    the array may be a file that is mapped into memory.
+    Except where the array is not C-contiguous, or lies askew in memory: at an address that is not a multiple
+    of 16 torch's products round otherwise, so the address would show in the numbers. Nothing may be written
+    to it: the array may be a file that is mapped into memory.
 
     Raises:
         UnknownDeviceError: the device is not one of `available()`.

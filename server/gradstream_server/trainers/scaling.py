@@ -1,6 +1,6 @@
 """Scaling of features to mean 0 and standard deviation 1."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,17 +30,47 @@ class Scaling:
         constant column is 1.
         """
         columns = np.asarray(features, dtype=np.float64)
+        return cls.gather([columns], columns.min(axis=0), columns.max(axis=0), intercept)
+
+    @classmethod
+    def gather(
+        cls,
+        blocks: Iterable[NDArray[np.float64]],
+        lowest: NDArray[np.float64],
+        highest: NDArray[np.float64],
+        intercept: bool,
+    ) -> Self:
+        """The same of rows that come in blocks (b, features), with bounds (features,) on each column.
+
+        Blocks are put together as in Chan, Golub, LeVeque: Computing the Sample Variance, 1983.
+
+        Raises:
+            ValueError: there are no rows.
+        """
         # The computed deviation of a constant column may be a rounding error instead of 0. To divide by half
         # the range first keeps the squares of huge and tiny values from overflowing and underflowing.
-        lowest, highest = columns.min(axis=0), columns.max(axis=0)
         half_range = highest / 2 - lowest / 2
         constant = half_range < np.finfo(np.float64).tiny
         unit = np.where(constant, 1.0, half_range)
         middle = lowest / 2 + highest / 2
-        relative = (columns - middle) / unit  # (n, d), within -1 and 1
-        scale = np.where(constant, 1.0, relative.std(axis=0) * unit)
-        mean = np.where(constant, lowest, middle + relative.mean(axis=0) * unit)
-        return cls(mean if intercept else np.zeros_like(mean), scale)
+        rows, mean, squares = 0, np.zeros_like(lowest), np.zeros_like(lowest)
+        for block in blocks:
+            relative = (block - middle) / unit  # (b, d), within -1 and 1
+            count, own_mean = len(block), relative.mean(axis=0)
+            distance = own_mean - mean
+            squares += ((relative - own_mean) ** 2).sum(axis=0) + distance**2 * (
+                rows * count / (rows + count)
+            )
+            mean += distance * (count / (rows + count))
+            rows += count
+        if not rows:
+            raise ValueError("there are no rows to learn a scaling from")
+        deviation = np.sqrt(squares / rows)
+        # Rows that were left out may have been all that differed.
+        constant |= deviation == 0
+        scale = np.where(constant, 1.0, deviation * unit)
+        center = middle + mean * unit
+        return cls(center if intercept else np.zeros_like(center), scale)
 
     def apply(self, features: Floats) -> NDArray[np.float64]:
         """Features (rows, features) in scaled units."""

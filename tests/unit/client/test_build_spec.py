@@ -95,12 +95,48 @@ def test_every_option_is_sent() -> None:
         for field in spec.DESCRIPTOR.fields
         if field.name not in {f.name for f, _ in spec.ListFields()}
     ]
-    assert unset == []
+    assert unset == ["dataset"], "which is given in place of inline data"
     assert (spec.epochs, spec.learning_rate, spec.shuffle) == (7, 0.5, False)
     assert spec.gradient_reduction == spec_pb2.GRADIENT_REDUCTION_SUM
     assert spec.dtype == spec_pb2.DTYPE_FLOAT32
     assert (spec.max_memory_bytes, spec.max_seconds) == (2**30, 60.0)
     assert list(spec.inline_data.feature_names) == ["a", "b"]
+
+
+def test_columns_of_a_data_set_are_sent() -> None:
+    spec = build_spec(
+        dataset="ab" * 32,
+        target_columns="price",
+        feature_columns=["rooms", "city"],
+        one_hot=["city"],
+        max_categories=7,
+        nulls="drop",
+        predict_rows=[1.0, 2.0],
+    )
+    assert spec.dataset == spec_pb2.Selection(
+        digest="ab" * 32,
+        targets=["price"],
+        features=["rooms", "city"],
+        one_hot=["city"],
+        max_categories=7,
+        nulls=spec_pb2.NULL_POLICY_DROP,
+    )
+    assert list(spec.predict_rows.shape) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"target_columns": "y"}, "spec.dataset.digest"),
+        ({"dataset": "ab", "features": [1.0], "targets": [1.0]}, "spec.dataset"),
+        ({"dataset": "ab", "nulls": "zero"}, "spec.dataset.nulls"),
+        ({"dataset": "ab", "max_categories": 1}, "spec.dataset.max_categories"),
+    ],
+)
+def test_columns_that_cannot_be_sent_are_refused(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        build_spec(**options)
+    assert caught.value.violations[0].field == field
 
 
 def test_none_counts_as_not_given() -> None:

@@ -12,6 +12,7 @@ from tests.unit.executors.memory import MemoryCheckpoints
 from gradstream_server.executors import training
 from gradstream_server.executors.model import Environment
 from gradstream_server.executors.training import Training
+from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.checkpoint import CheckpointStore
 from gradstream_server.jobs.events import Completed, EpochUpdates, Event
@@ -57,8 +58,9 @@ def attempt(
 ) -> Iterator[Sequence[Event] | Interrupted]:
     """What an attempt at a job tells, as it comes."""
     with np.errstate(all="ignore"):  # As in a worker.
+        training_data = TrainingData.of_inline(task.spec, data or reference.DATA)
         yield from Training(
-            task, data or reference.DATA, environment, checkpoints or MemoryCheckpoints(), interval_s
+            task, training_data, environment, checkpoints or MemoryCheckpoints(), interval_s
         ).run(stop)
 
 

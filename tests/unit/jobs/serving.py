@@ -10,6 +10,8 @@ from typing import Any
 from tests.unit.jobs.in_process import HeldStore, InProcessExecutor
 
 from gradstream.v1 import event_pb2
+from gradstream_server.data.dataset import Dataset
+from gradstream_server.jobs.errors import DatasetNotFound
 from gradstream_server.jobs.job import Job
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.log import EventLog
@@ -88,6 +90,11 @@ class Serving:
         return [(await self.story(job.id))[-1] for job in jobs]
 
 
+def no_dataset(digest: str) -> Dataset:
+    """Where there are no data sets."""
+    raise DatasetNotFound(digest)
+
+
 @asynccontextmanager
 async def serving(
     store: HeldStore,
@@ -111,6 +118,7 @@ async def serving(
             log,
             runner,
             executor,
+            no_dataset,
             codec,
             Limits(max_queued_jobs=max_queued),
             disconnect_grace_s=disconnect_grace_s,

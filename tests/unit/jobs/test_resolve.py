@@ -17,7 +17,7 @@ from gradstream_server.trainers.registry import TRAINERS
 
 
 def resolve_all(trainer: str = "manual", **fields: Any) -> Spec:
-    return resolve(SpecRequest(trainer, **fields), DEVICES, TRAINERS, LIMITS)[0]
+    return resolve(SpecRequest(trainer, **fields), DEVICES, TRAINERS, LIMITS)
 
 
 def violations(trainer: str = "manual", **fields: Any) -> dict[str, str]:
@@ -167,7 +167,7 @@ def test_a_device_that_is_not_here_is_refused_with_those_that_are(device: str) -
 def test_mps_computes_in_float32() -> None:
     """A user on Apple's GPU would get an error from deep inside torch."""
     on_mps = SpecRequest("manual", data=table())
-    assert resolve(on_mps, ("mps", "cpu"), TRAINERS, LIMITS)[0].dtype == "float32"
+    assert resolve(on_mps, ("mps", "cpu"), TRAINERS, LIMITS).dtype == "float32"
     with pytest.raises(InvalidSpec, match=r"spec\.dtype: is float64, which mps cannot compute"):
         resolve(SpecRequest("manual", dtype="float64"), ("mps", "cpu"), TRAINERS, LIMITS)
 
@@ -191,17 +191,18 @@ def test_steps_too_large_for_the_dtype(fields: dict[str, float], text: str) -> N
 def test_every_request_resolves_into_ranges_or_is_refused(request: SpecRequest) -> None:
     """A client's request would end in a fault of the server, or train something out of range."""
     try:
-        spec, data = resolve(request, DEVICES, TRAINERS, LIMITS)
+        spec = resolve(request, DEVICES, TRAINERS, LIMITS)
     except (InvalidSpec, DeviceNotAvailable):
         return
     _check_ranges(spec, LIMITS)
+    data = request.data or reference.DATA
     assert len(data.features) == len(data.targets) == spec.data.rows
 
 
 @given(requests(wild=False))
 def test_sensible_requests_are_not_refused(request: SpecRequest) -> None:
     """A user would be refused although all is in range."""
-    spec, _ = resolve(request, DEVICES, TRAINERS, LIMITS)
+    spec = resolve(request, DEVICES, TRAINERS, LIMITS)
     _check_ranges(spec, LIMITS)
     for name in ("epochs", "learning_rate", "shuffle", "reduction", "intercept", "l2", "seed", "standardize"):
         asked = getattr(request, name)

@@ -15,7 +15,7 @@ from gradstream_server.trainers.registry import TRAINERS
 
 
 def resolve_all(**fields: Any) -> Spec:
-    return resolve(SpecRequest("module", **fields), ("cpu",), TRAINERS, LIMITS)[0]
+    return resolve(SpecRequest("module", **fields), ("cpu",), TRAINERS, LIMITS)
 
 
 def refusal(**fields: Any) -> str:

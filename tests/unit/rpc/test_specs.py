@@ -39,7 +39,7 @@ def assert_same(a: Spec, b: Spec) -> None:
 @given(requests(wild=False))
 def test_a_spec_comes_back_as_it_was(request: SpecRequest) -> None:
     """After a restart a job that waited would train something else than was accepted."""
-    spec, _ = resolve(request, DEVICES, TRAINERS, Limits())
+    spec = resolve(request, DEVICES, TRAINERS, Limits())
     assert_same(specs.from_message(specs.to_message(spec)), spec)
     codec = ProtoCodec()
     assert_same(codec.decode_spec(codec.encode_spec(spec)), spec)
@@ -48,14 +48,14 @@ def test_a_spec_comes_back_as_it_was(request: SpecRequest) -> None:
 @given(requests(wild=False))
 def test_a_resolved_spec_sent_again_resolves_to_itself(request: SpecRequest) -> None:
     """A user who trains again from a receipt would get other choices."""
-    spec, data = resolve(request, DEVICES, TRAINERS, Limits())
+    spec, data = resolve(request, DEVICES, TRAINERS, Limits()), request.data or reference.DATA
     message = specs.to_message(spec)
     if request.data:
         message.inline_data.features.CopyFrom(to_tensor(data.features))
         message.inline_data.targets.CopyFrom(to_tensor(data.targets))
     if spec.predict_rows is None:
         message.predict_rows.CopyFrom(to_tensor(np.zeros((0, data.features.shape[1]))))
-    again, _ = resolve(specs.to_request(message), DEVICES, TRAINERS, Limits())
+    again = resolve(specs.to_request(message), DEVICES, TRAINERS, Limits())
     assert_same(again, spec)
 
 
@@ -66,7 +66,7 @@ def test_a_resolved_spec_has_every_field_set(fields: dict[str, object]) -> None:
     unset = {field.name for field in spec_pb2.Spec.DESCRIPTOR.fields} - {
         f.name for f, _ in message.ListFields()
     }
-    assert unset == ({"inline_data"} if not fields else {"predict_rows"})
+    assert unset == ({"inline_data", "dataset"} if not fields else {"dataset", "predict_rows"})
 
 
 def test_a_resolved_spec_leaves_the_numbers_of_its_data_out() -> None:
