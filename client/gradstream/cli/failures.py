@@ -29,7 +29,7 @@ EXIT_CODES_HELP = [
     (str(JOB_ENDED), "the job failed or was cancelled, or the server takes no work"),
     (str(REFUSED), "the command line is wrong, or the server refused what it asks for"),
     (str(NO_SERVER), "no server could be reached, or it is stopping and takes no job"),
-    (str(NOT_FOUND), "there is no such job"),
+    (str(NOT_FOUND), "there is no such job or data set"),
     (str(BUSY), "the server is at a limit: try again later"),
     (str(SERVER_FAULT), "a fault of the server"),
     (str(DIFFERENT), "a replay has come to other parameters"),
@@ -63,7 +63,12 @@ def explanation(error: GradstreamError) -> str:
         lines = [f"Error: {violations[0]}"]
     elif isinstance(error, NotFoundError):
         # The server speaks of its calls; people know the commands.
-        lines = [f"Error: {error.message.partition(';')[0]}; `gradstream jobs` lists those there are"]
+        text, _, advice = error.message.partition(";")
+        if error.reason == "DATASET_NOT_FOUND":
+            advice = advice.replace("ListDatasets names", "`gradstream data ls` lists")
+        else:
+            advice = " `gradstream jobs` lists those there are"
+        lines = [f"Error: {text};{advice}"]
     else:
         lines = [f"Error: {with_options(error.message)}"]
     if isinstance(error, JobEndedError) and error.result_so_far is not None:

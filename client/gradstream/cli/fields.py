@@ -15,6 +15,9 @@ _OPTIONS = {
     "predict_rows": "--predict",
     "max_memory_bytes": "--max-memory",
     "job": "JOB",
+    "source": "the file",
+    "name": "the name",
+    "size": "the size",
 }
 # Names that are no words of English, as texts of the server have them.
 _IN_TEXT = re.compile(
