@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from gradstream.job import Job, JobState
     from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
-    from gradstream.server_info import Device, Health, Limits, ServerInfo, TrainerInfo, Validation
-    from gradstream.spec import Spec, SpecOptions
+    from gradstream.server_info import Device, Health, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
+    from gradstream.spec import Part, Spec, SpecOptions
 
 __version__ = "0.1.0"
 
@@ -91,6 +91,8 @@ __all__ = [
     "Limits",
     "NotFoundError",
     "OutOfRangeError",
+    "Part",
+    "PartInfo",
     "Receipt",
     "Replay",
     "ReplayResult",

@@ -1,6 +1,7 @@
 """From options of the command line to what the client is asked for."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from gradstream.cli.csv_table import read_table
 from gradstream.cli.report import counted
 from gradstream.cli.values import Start
+from gradstream.request import PART_OPTIONS
 from gradstream.spec import SpecOptions
 
 _MOST_NAMES = 10
@@ -37,6 +39,7 @@ def build_request(
         options["predict_rows"] = np.array(predict)
     if initial:
         options["initial_parameters"] = initial
+    _add_part_options(options)
     if data is None:
         for option, columns in (("--target", targets), ("--feature", features), ("--ignore", ignored)):
             if columns:
@@ -49,6 +52,18 @@ def build_request(
     _check_counts(table.feature_names, table.target_names, predict, initial)
     options["feature_names"], options["target_names"] = table.feature_names, table.target_names
     return Request(table.features, table.targets, options)
+
+
+def _add_part_options(options: SpecOptions) -> None:
+    """Put the options of parts to the names that they belong to."""
+    given: dict[str, dict[str, Any]] = cast(dict[str, Any], options).pop("part_options", None) or {}
+    for part, values in given.items():
+        if part not in PART_OPTIONS:
+            raise click.UsageError(f"--set: {part} is not there; there are {', '.join(PART_OPTIONS)}")
+        name = cast(dict[str, Any], options).get(part)
+        if name is None:
+            raise click.UsageError(f"--set {part}.{next(iter(values))}: name the {part} too, with --{part}")
+        cast(dict[str, Any], options)[part] = (name, values)
 
 
 def _check_counts(

@@ -13,7 +13,7 @@ def test_exported_names() -> None:
         "EpochUpdate", "EpochUpdates", "Event", "FailedPreconditionError", "Fault", "GradstreamError",
         "Health", "Heartbeat", "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError",
         "JobFailedError", "JobState", "JobWarning", "Limits", "NotFoundError", "OutOfRangeError",
-        "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError", "Run", "Scaling",
+        "Part", "PartInfo", "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError", "Run", "Scaling",
         "ServerFaultError", "ServerInfo",
         "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "TrainerInfo",
         "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__",
