@@ -212,7 +212,7 @@ def test_a_server_that_is_killed_and_comes_back(tmp_path: Path) -> None:
         finally:
             for server, _ in again:
                 server.__exit__(None, None, None)
-    assert sorted(places) != places, "it went on where the server was"
+    assert len(set(places)) < len(places), "it went on where the server was"
     assert min(places[5:]) > 0, "and not from the beginning"
 
 
