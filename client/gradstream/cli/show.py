@@ -68,6 +68,8 @@ def _result(client: Client, job: Job) -> Completed | None:
 
 def _rows(job: Job) -> list[tuple[str, str]]:
     """Names and values of everything that is set."""
+    from gradstream.cli.data_report import SHORT
+
     spec = job.spec
     state = job.state.lower() + (f", {job.jobs_ahead} ahead" if job.jobs_ahead else "")
     rows = [("job", job.id), ("state", state)]
@@ -94,6 +96,7 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         ("request id", job.request_id),
         ("trainer", spec.trainer),
         ("device", spec.device),
+        *([("data set", spec.dataset[:SHORT])] if spec.dataset else []),
         ("data", data),
         ("learning rate", f"{spec.learning_rate:g}"),
         ("batch size", f"{spec.batch_size:,}" + (", shuffled" if spec.shuffle else "")),

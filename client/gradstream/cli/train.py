@@ -9,6 +9,7 @@ import click
 from gradstream.cli import options
 
 if TYPE_CHECKING:  # what takes long to import is imported when the command runs, not for its help
+    from gradstream.cli.data_choice import DataChoice
     from gradstream.cli.values import Start
     from gradstream.spec import SpecOptions
 
@@ -33,11 +34,7 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 @options.server_option
 def train(
     *,
-    data: str | None,
-    targets: tuple[str, ...],
-    features: tuple[str, ...],
-    ignored: tuple[str, ...],
-    predict: tuple[tuple[float, ...], ...],
+    choice: DataChoice,
     initial: dict[str, Start],
     request_id: str | None,
     priority: int,
@@ -57,6 +54,7 @@ def train(
     \b
       gradstream train
       gradstream train --data houses.csv --target price --standardize --learning-rate 0.1
+      gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
@@ -73,22 +71,18 @@ def train(
     from gradstream.cli.request import build_request
     from gradstream.cli.view import choose_view
 
-    request = build_request(data, targets, features, ignored, predict, initial, spec)
     with open_client(server, patience_s) as client:
+        request = build_request(client, choice, initial, spec, plain=plain)
         with resumable(request_id) as made:
             if detach:
-                job = client.create(
-                    request.features, request.targets, request_id=made, priority=priority, **request.options
-                )
+                job = client.create(request_id=made, priority=priority, **request)
                 click.echo(json_line(job) if format_ == "json" else job.id)
                 return
             run = client.train(
-                request.features,
-                request.targets,
                 request_id=made,
                 priority=priority,
                 cancel_on_disconnect=cancel_on_disconnect,
-                **request.options,
+                **request,
             )
         view = choose_view(
             run,
