@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from tests.processes import wait_until
@@ -24,6 +25,7 @@ from gradstream import (
     InvalidArgumentError,
     NotFoundError,
 )
+from gradstream.v1 import dataset_service_pb2, dataset_service_pb2_grpc
 
 MIB = 1 << 20
 ROWS = 200_000
@@ -42,6 +44,17 @@ def file_with(path: Path, array: np.ndarray) -> str:
 
 def facts(dataset: Dataset) -> list[tuple[str, ColumnType, float | None]]:
     return [(column.name, column.type, column.mean) for column in dataset.columns]
+
+
+def committed(server: RunningServer, path: Path) -> int:
+    """Bytes that the server has of an upload of this file."""
+    content = path.read_bytes()
+    request = dataset_service_pb2.FindContentRequest(
+        size_bytes=len(content), head_digest=sha256(content[:MIB]).hexdigest()
+    )
+    with grpc.insecure_channel(server.address) as channel:
+        found = dataset_service_pb2_grpc.DatasetServiceStub(channel).FindContent(request)
+    return max((upload.committed_bytes for upload in found.uploads), default=0)
 
 
 NUMBERS = [("a", ColumnType.NUMBER, 2.0), ("b", ColumnType.NUMBER, 3.5)]
@@ -165,12 +178,15 @@ def test_an_upload_that_is_cut_goes_on_for_asyncio(server: RunningServer, tmp_pa
 def test_one_that_is_left_is_gone_on_with_by_another_client(server: RunningServer, tmp_path: Path) -> None:
     digest = file_with(tmp_path / "table.npy", random_array())
     size = (tmp_path / "table.npy").stat().st_size
-    with (
-        cutting_proxy(server.address, client_limits=[5 * MIB]) as proxy,
-        Client(proxy.address, patience_s=0) as client,
-        pytest.raises(GradstreamError),
-    ):
-        client.upload(tmp_path / "table.npy")
+    with cutting_proxy(server.address) as proxy, Client(proxy.address, patience_s=0) as client:
+
+        def cut(sent: int, _size: int) -> None:
+            if sent == 5 * MIB:
+                wait_until(lambda: committed(server, tmp_path / "table.npy") >= MIB, "a chunk at the server")
+                proxy.cut()
+
+        with pytest.raises(GradstreamError):
+            client.upload(tmp_path / "table.npy", on_progress=cut)
     begun: list[int] = []
     with cutting_proxy(server.address) as proxy, Client(proxy.address) as client:
         dataset = client.upload(tmp_path / "table.npy", on_progress=lambda sent, _: begun.append(sent))
