@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 from importlib import import_module
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gradstream_server.data.dataset import Table
@@ -35,15 +36,16 @@ class TableProcesses:
                 name="gradstream-reader",
                 daemon=True,
             )
-            await asyncio.to_thread(process.start)
-            theirs.close()
+            starting = asyncio.ensure_future(asyncio.to_thread(process.start))
             try:
+                await asyncio.shield(starting)
+                theirs.close()
                 result = await _receive(ours)
             finally:
                 # Nobody waits for its result any more, or it is done.
-                process.kill()
-                await asyncio.shield(asyncio.to_thread(process.join))
+                await asyncio.shield(_end(process, starting))
                 ours.close()
+                theirs.close()
         match result:
             case Table():
                 return result
@@ -57,6 +59,13 @@ class TableProcesses:
         raise UnreadableData(f"{name!r} could not be read: its reader ended with {process.exitcode}")
 
 
+async def _end(process: BaseProcess, starting: "asyncio.Future[None]") -> None:
+    await asyncio.gather(starting, return_exceptions=True)
+    if process.pid is not None:
+        process.kill()
+        await asyncio.to_thread(process.join)
+
+
 async def _receive(pipe: Connection) -> object:
     """What the reader says at its end; None when it dies without a word."""
     loop = asyncio.get_running_loop()
@@ -67,9 +76,9 @@ async def _receive(pipe: Connection) -> object:
     finally:
         loop.remove_reader(pipe.fileno())
     try:
-        # A message of few kilobytes comes in one piece.
         return await asyncio.to_thread(pipe.recv)
-    except EOFError:
+    except (EOFError, OSError):
+        # Also in the middle of what it says.
         return None
 
 

@@ -118,6 +118,11 @@ class _Selecting:
         if one_hot is None:
             return None
         taken = {column.name for column in (*targets, *one_hot)}
+        if again := [name for name in self._request.one_hot if name in self._request.targets]:
+            self._check.fail(
+                "dataset.one_hot", f"names {again[0]!r}, which is a target too; leave it out of one"
+            )
+            return None
         numbers = [
             column
             for column in self._dataset.table.columns
@@ -174,13 +179,17 @@ class _Selecting:
 
     def _has_categories(self, column: Column) -> bool:
         most = self._request.max_categories or _MAX_CATEGORIES
-        if column.type is not ColumnType.TEXT and "int" not in column.arrow_type:
+        is_whole = column.type is ColumnType.NUMBER and "int" in column.arrow_type
+        if column.type is not ColumnType.TEXT and not is_whole:
             what = (
                 f"column {column.name!r} is {column.arrow_type}; only text and whole numbers are encoded so"
             )
             self._check.fail("dataset.one_hot", what)
-        elif not column.categories or len(column.categories) > most:
-            count = len(column.categories) or f"more than {MAX_CATEGORIES}"
+        elif not column.categories and column.nulls < self._dataset.table.rows:
+            what = f"column {column.name!r} has more than {MAX_CATEGORIES} different values, or long ones"
+            self._check.fail("dataset.one_hot", f"{what}; it cannot be encoded, leave it out")
+        elif len(column.categories) > most:
+            count = len(column.categories)
             what = f"column {column.name!r} has {count} different values; at most {most} may be encoded"
             self._check.fail("dataset.one_hot", f"{what}, see max_categories")
         else:
