@@ -87,6 +87,8 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         rows.append(("attempts", f"{job.attempt}{died}"))
     if job.priority:
         rows.append(("priority", str(job.priority)))
+    if job.group:
+        rows.append(("group", job.group))
     if job.cancel_on_disconnect:
         rows.append(("when unwatched", "it is cancelled after some seconds"))
     data = "reference experiment"

@@ -75,6 +75,7 @@ def test_labels() -> None:
         ("spec.max_memory_bytes", "--max-memory"),
         ("spec.max_seconds", "--max-seconds"),
         ("priority", "--priority"),
+        ("group", "--group"),
         ("job", "JOB"),
     ],
 )
