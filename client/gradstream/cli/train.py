@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
               help="How the gradient is obtained: manual, autograd or module.")  # fmt: skip
 @options.data_options
 @options.spec_options
+@click.option("--from", "start", metavar="JOB",
+              help="Start from the parameters that this job has ended with, or had reached when it was "
+                   "cancelled or failed. --init goes over it.")  # fmt: skip
 @click.option(
     "--request-id", metavar="UUID", help="Repeat a request: the same id with the same spec is one job."
 )
@@ -36,6 +39,7 @@ def train(
     *,
     choice: DataChoice,
     initial: dict[str, Start],
+    start: str | None,
     request_id: str | None,
     priority: int,
     cancel_on_disconnect: bool,
@@ -56,6 +60,7 @@ def train(
       gradstream train --data houses.csv --target price --standardize --learning-rate 0.1
       gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
+      gradstream train --trainer module --epochs 1000 --from JOB
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
     is attached again, also when the server has died and comes back within --patience. A server that was
@@ -70,10 +75,13 @@ def train(
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
     from gradstream.cli.view import choose_view
+    from gradstream.cli.warm_start import WarmStart
 
     with open_client(server, patience_s) as client:
+        warm = WarmStart(client, start, initial)
         request = build_request(client, choice, initial, spec, plain=plain)
-        with resumable(request_id) as made:
+        warm.add_to(request)
+        with resumable(request_id) as made, warm.named():
             if detach:
                 job = client.create(request_id=made, priority=priority, **request)
                 click.echo(json_line(job) if format_ == "json" else job.id)
