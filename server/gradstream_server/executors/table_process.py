@@ -23,7 +23,8 @@ _MEMORY_BYTES = 2 << 30
 class TableProcesses:
     """Reads files, a process each, a few at a time. Lives on one event loop."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
         self._turns = asyncio.Semaphore(at_once)
 
     async def read(self, path: Path, name: str, target: Path, max_bytes: int) -> Table:
@@ -32,7 +33,7 @@ class TableProcesses:
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(
                 target=_read,
-                args=(theirs, path, name, target, max_bytes),
+                args=(theirs, path, name, target, max_bytes, self._memory_bytes),
                 name="gradstream-reader",
                 daemon=True,
             )
@@ -56,7 +57,9 @@ class TableProcesses:
                     raise StorageFull("the disk is full")
                 raise result
         _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": process.exitcode})
-        raise UnreadableData(f"{name!r} could not be read: its reader ended with {process.exitcode}")
+        raise UnreadableData(
+            f"{name!r} could not be read: it ended its reader with {process.exitcode}; perhaps it is damaged"
+        )
 
 
 async def _end(process: BaseProcess, starting: "asyncio.Future[None]") -> None:
@@ -82,15 +85,17 @@ async def _receive(pipe: Connection) -> object:
         return None
 
 
-def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int) -> None:
+def _read(
+    pipe: Connection, path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int
+) -> None:
     """What the process runs."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ingest = import_module("gradstream_server.data.ingest").ingest
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
     try:
         pipe.send(ingest(path, name, target, max_bytes))
     except MemoryError:
-        pipe.send(UnreadableData(f"to read it takes more than {_MEMORY_BYTES >> 20} MiB of memory at once"))
+        pipe.send(UnreadableData(f"to read it takes more than {memory_bytes >> 20} MiB of memory at once"))
     except (UnreadableData, OSError) as error:
         pipe.send(error)

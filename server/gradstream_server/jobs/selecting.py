@@ -28,12 +28,18 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSum
         max_categories=request.max_categories or _MAX_CATEGORIES,
         nulls=selecting.nulls,
     )
+    names = encoded_names(features, selection.one_hot)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        what = f"two of the model's features would be named {twice!r}; leave one of the columns out"
+        check.fail("dataset.features", what)
+        return None
     numbers = [column for column in (*features, *targets) if column.name not in selection.one_hot]
     dtype: Dtype = "float32" if all(column.arrow_type in _FLOAT32 for column in numbers) else "float64"
     return DataSummary(
         digest=dataset.digest,
         rows=dataset.table.rows,
-        feature_names=tuple(encoded_names(features, selection.one_hot)),
+        feature_names=tuple(names),
         target_names=selection.targets,
         dtype=dtype,
         inline=False,
