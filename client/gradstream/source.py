@@ -18,7 +18,7 @@ from gradstream.content import Content
 from gradstream.errors import InvalidArgumentError
 from gradstream.tensor import refused
 
-_IN_MEMORY_BYTES = 64 << 20
+_IN_MEMORY_BYTES = 256 << 20
 """A table is written to memory while it is no larger, and to a temporary file from there on."""
 
 
