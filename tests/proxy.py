@@ -12,13 +12,16 @@ _CHUNK_BYTES = 4096
 
 @dataclass
 class CuttingProxy:
-    """Passes bytes on; cuts a connection once it has passed so many of the server's, or all of them when told
-    to; passes nothing on while it is stalled."""
+    """Passes bytes on; cuts a connection once it has passed so many of the server's or the client's, or
+    all of them when told to; passes nothing on while it is stalled."""
 
     address: str
     cuts: int = 0
     """Connections cut so far."""
+    sent: int = 0
+    """Bytes of clients passed on so far."""
     _limits: Iterator[int | None] = field(default_factory=lambda: iter(()))
+    _client_limits: Iterator[int | None] = field(default_factory=lambda: iter(()))
     _pairs: set[tuple[socket.socket, socket.socket]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _flowing: threading.Event = field(default_factory=threading.Event)
@@ -37,9 +40,8 @@ class CuttingProxy:
             except OSError:
                 near.close()
                 continue
-            threading.Thread(
-                target=self._join, args=(near, far, next(self._limits, None)), daemon=True
-            ).start()
+            limits = next(self._limits, None), next(self._client_limits, None)
+            threading.Thread(target=self._join, args=(near, far, *limits), daemon=True).start()
 
     def cut(self) -> int:
         """Cut all connections there are; how many there were."""
@@ -64,19 +66,23 @@ class CuttingProxy:
             for pair in self._pairs:
                 _shut(*pair)
 
-    def _join(self, near: socket.socket, far: socket.socket, limit: int | None) -> None:
+    def _join(
+        self, near: socket.socket, far: socket.socket, limit: int | None, client_limit: int | None
+    ) -> None:
         """Pass bytes between two sockets, both ways, until one of them ends."""
         with near, far:
             with self._lock:
                 self._pairs.add((near, far))
-            other = threading.Thread(target=self._pass, args=(near, far, None), daemon=True)
+            other = threading.Thread(target=self._pass, args=(near, far, client_limit, True), daemon=True)
             other.start()
             self._pass(far, near, limit)
             other.join()
             with self._lock:
                 self._pairs.discard((near, far))
 
-    def _pass(self, source: socket.socket, sink: socket.socket, limit: int | None) -> None:
+    def _pass(
+        self, source: socket.socket, sink: socket.socket, limit: int | None, is_client: bool = False
+    ) -> None:
         left = limit
         with suppress(OSError):
             while left is None or left > 0:
@@ -85,6 +91,9 @@ class CuttingProxy:
                 if not data:
                     break
                 sink.sendall(data)
+                if is_client:
+                    with self._lock:
+                        self.sent += len(data)
                 if left is not None:
                     left -= len(data)
         if left == 0:
@@ -100,10 +109,17 @@ def _shut(*ends: socket.socket) -> None:
 
 
 @contextmanager
-def cutting_proxy(upstream: str, limits: list[int] | None = None) -> Iterator[CuttingProxy]:
-    """A proxy whose n-th connection is cut after `limits[n]` bytes from the server; later ones are not."""
+def cutting_proxy(
+    upstream: str, limits: list[int] | None = None, client_limits: list[int] | None = None
+) -> Iterator[CuttingProxy]:
+    """A proxy whose n-th connection is cut after `limits[n]` bytes from the server or `client_limits[n]` from
+    the client; later ones are not."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxy = CuttingProxy("{}:{}".format(*listener.getsockname()), _limits=iter(limits or ()))
+        proxy = CuttingProxy(
+            "{}:{}".format(*listener.getsockname()),
+            _limits=iter(limits or ()),
+            _client_limits=iter(client_limits or ()),
+        )
         thread = threading.Thread(target=proxy.serve, args=(listener, upstream))
         thread.start()
         try:

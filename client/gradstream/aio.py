@@ -137,11 +137,12 @@ class AsyncClient:
         request_id: UUID | str | None = None,
         priority: int = 0,
         cancel_on_disconnect: bool = False,
+        group: str = "",
         **options: Unpack[SpecOptions],
     ) -> AsyncRun:
         """Start a job and watch it, as `Client.train` does."""
         spec = build_spec(features, targets, **options)
-        return AsyncRun(await self._operations.train(spec, request_id, priority, cancel_on_disconnect))
+        return AsyncRun(await self._operations.train(spec, request_id, priority, cancel_on_disconnect, group))
 
     async def create(
         self,
@@ -150,10 +151,12 @@ class AsyncClient:
         *,
         request_id: UUID | str | None = None,
         priority: int = 0,
+        group: str = "",
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself."""
-        return await self._operations.create(build_spec(features, targets, **options), request_id, priority)
+        spec = build_spec(features, targets, **options)
+        return await self._operations.create(spec, request_id, priority, group)
 
     async def validate(
         self,
@@ -172,11 +175,11 @@ class AsyncClient:
         """A job as it stands."""
         return await self._operations.get(job)
 
-    async def jobs(self, states: Iterable[JobState | str] = ()) -> AsyncIterator[Job]:
-        """All jobs, or those in one of the states, newest first; fetched a page at a time as needed."""
+    async def jobs(self, states: Iterable[JobState | str] = (), *, group: str = "") -> AsyncIterator[Job]:
+        """All jobs, newest first; or those in one of the states, and of the group. Fetched as needed."""
         states, token, more = tuple(states), "", True
         while more:
-            page, token = await self._operations.page(states, token)
+            page, token = await self._operations.page(states, token, group)
             for job in page:
                 yield job
             more = bool(token)

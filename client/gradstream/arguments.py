@@ -6,6 +6,12 @@ _ARGUMENTS = {
     "spec.inline_data.feature_names": "feature_names",
     "spec.inline_data.target_names": "target_names",
     "spec.inline_data": "data",
+    "spec.dataset.targets": "target_columns",
+    "spec.dataset.features": "feature_columns",
+    "spec.dataset.one_hot": "one_hot",
+    "spec.dataset.max_categories": "max_categories",
+    "spec.dataset.nulls": "nulls",
+    "spec.dataset": "dataset",
     "begin.name": "name",
     "begin.size_bytes": "size",
 }

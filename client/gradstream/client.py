@@ -65,6 +65,7 @@ class Client:
         request_id: UUID | str | None = None,
         priority: int = 0,
         cancel_on_disconnect: bool = False,
+        group: str = "",
         **options: Unpack[SpecOptions],
     ) -> Run:
         """Start a job and watch it; without data, the reference experiment of the trainer.
@@ -77,6 +78,8 @@ class Client:
         priority: jobs with a higher one run first, and among equals who came first. From -100 to 100.
         cancel_on_disconnect: whether the job is cancelled once nobody has watched it for the server's
             `disconnect_grace_seconds`: time enough to attach again.
+        group: a name for jobs that belong together, which `jobs` finds them by: at most 64 letters, digits,
+            -, _ and . Default: none.
         options: any of these, by name; types and more are told by `help(gradstream.SpecOptions)`.
 
             trainer: how the gradient is obtained: "manual" (the default), "autograd" or "module".
@@ -113,7 +116,7 @@ class Client:
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.
         """
         spec = build_spec(features, targets, **options)
-        return Run(finish(self._operations.train(spec, request_id, priority, cancel_on_disconnect)))
+        return Run(finish(self._operations.train(spec, request_id, priority, cancel_on_disconnect, group)))
 
     def create(
         self,
@@ -122,10 +125,12 @@ class Client:
         *,
         request_id: UUID | str | None = None,
         priority: int = 0,
+        group: str = "",
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself. Arguments and errors as for `train`."""
-        return finish(self._operations.create(build_spec(features, targets, **options), request_id, priority))
+        spec = build_spec(features, targets, **options)
+        return finish(self._operations.create(spec, request_id, priority, group))
 
     def validate(
         self,
@@ -147,11 +152,11 @@ class Client:
         """A job as it stands. Raises NotFoundError."""
         return finish(self._operations.get(job))
 
-    def jobs(self, states: Iterable[JobState | str] = ()) -> Iterator[Job]:
-        """All jobs, or those in one of the states, newest first; fetched a page at a time as needed."""
+    def jobs(self, states: Iterable[JobState | str] = (), *, group: str = "") -> Iterator[Job]:
+        """All jobs, newest first; or those in one of the states, and of the group. Fetched as needed."""
         states, token, more = tuple(states), "", True
         while more:
-            page, token = finish(self._operations.page(states, token))
+            page, token = finish(self._operations.page(states, token, group))
             yield from page
             more = bool(token)
 

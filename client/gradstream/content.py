@@ -13,11 +13,12 @@ HEAD_BYTES = CHUNK_BYTES = 1 << 20
 class Content:
     """A file, read a chunk at a time. Whatever is read in its order is hashed, once."""
 
-    def __init__(self, file: BinaryIO, size_bytes: int, name: str) -> None:
+    def __init__(self, file: BinaryIO, size_bytes: int, name: str, *, is_own: bool = False) -> None:
         """
         Args:
             file: what is uploaded is there from where it stands. It can be sought in.
             name: for messages.
+            is_own: whether nobody else can change it.
         """
         self.size_bytes = size_bytes
         self._file = file
@@ -26,6 +27,7 @@ class Content:
         self._sha = hashlib.sha256()
         self._hashed = 0
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._is_own = is_own
         self._state = self._file_state()
 
     def read(self, offset: int) -> memoryview:
@@ -71,6 +73,8 @@ class Content:
         return self._sha.hexdigest()
 
     def _file_state(self) -> tuple[int, int] | None:
+        if self._is_own:  # asking would move it from memory to the disk
+            return None
         try:
             state = os.fstat(self._file.fileno())
         except OSError:  # it is in memory

@@ -113,6 +113,7 @@ def job_of(message: job_pb2.Job) -> Job:
         cancel_on_disconnect=message.cancel_on_disconnect,
         restarts=message.restarts,
         checkpoint_epoch=message.checkpoint_epoch,
+        group=message.group,
     )
 
 

@@ -173,3 +173,8 @@ class Completed(Event):
     receipt: Receipt
     training_seconds: float
     """From the first epoch to the last, without loading."""
+
+    @property
+    def parameters_in_own_units(self) -> dict[str, FloatArray]:
+        """The parameters in the data's own units, scaled or not: what `initial_parameters` takes."""
+        return self.unscaled_parameters or self.parameters

@@ -61,3 +61,5 @@ class Job:
     """How often it was started again because its worker had died."""
     checkpoint_epoch: int
     """Last epoch in its newest checkpoint, from which it would go on; 0 without one."""
+    group: str
+    """What it has in common with the jobs that belong to it; empty for none."""

@@ -52,7 +52,12 @@ class Operations:
         self._session = session
 
     async def train(
-        self, spec: Spec, request_id: UUID | str | None, priority: int = 0, cancel_on_disconnect: bool = False
+        self,
+        spec: Spec,
+        request_id: UUID | str | None,
+        priority: int = 0,
+        cancel_on_disconnect: bool = False,
+        group: str = "",
     ) -> Reader:
         """Start a job or attach to it; a refusal is raised here."""
         request = TrainRequest(
@@ -60,6 +65,7 @@ class Operations:
             request_id=str(request_id or uuid4()),
             priority=_priority(priority),
             cancel_on_disconnect=cancel_on_disconnect,
+            group=_group(group),
         )
         reader = Reader(self._session, request)
         await reader.read()
@@ -96,10 +102,15 @@ class Operations:
             await reader.read()
         return reader
 
-    async def create(self, spec: Spec, request_id: UUID | str | None, priority: int = 0) -> Job:
+    async def create(
+        self, spec: Spec, request_id: UUID | str | None, priority: int = 0, group: str = ""
+    ) -> Job:
         """Start a job."""
         request = CreateJobRequest(
-            spec=spec, request_id=str(request_id or uuid4()), priority=_priority(priority)
+            spec=spec,
+            request_id=str(request_id or uuid4()),
+            priority=_priority(priority),
+            group=_group(group),
         )
         return job_of(await self._session.call(CREATE_JOB, request))
 
@@ -123,7 +134,9 @@ class Operations:
         """Delete a job."""
         await self._session.call(DELETE_JOB, DeleteJobRequest(job=job))
 
-    async def page(self, states: Iterable[JobState | str], token: str) -> tuple[list[Job], str]:
+    async def page(
+        self, states: Iterable[JobState | str], token: str, group: str = ""
+    ) -> tuple[list[Job], str]:
         """A page of jobs, and where the next one begins; empty when there is none."""
         try:
             numbers = [state_number(state) for state in states]
@@ -131,7 +144,7 @@ class Operations:
             raise InvalidArgumentError(
                 str(error), code="INVALID_ARGUMENT", reason="INVALID_REQUEST"
             ) from error
-        request = ListJobsRequest(page_size=PAGE_SIZE, page_token=token, states=numbers)
+        request = ListJobsRequest(page_size=PAGE_SIZE, page_token=token, states=numbers, group=_group(group))
         answer = await self._session.call(LIST_JOBS, request)
         return [job_of(job) for job in answer.jobs], answer.next_page_token
 
@@ -158,3 +171,14 @@ def _priority(value: object) -> int:
     if not -(2**31) <= number < 2**31:
         raise refused("priority", f"is {number}; it has to be from -100 to 100", "INVALID_REQUEST")
     return number
+
+
+def _group(value: object) -> str:
+    """A name of a group that can be sent; which of these are allowed, the server says."""
+    try:
+        if not isinstance(value, str):
+            raise TypeError
+        value.encode()
+    except (TypeError, UnicodeError) as error:
+        raise refused("group", f"must be a text, not {value!r}", "INVALID_REQUEST") from error
+    return value

@@ -1,10 +1,10 @@
-"""Whatever can be uploaded, as a file: paths and files as they are, arrays and tables written as one."""
+"""Whatever can be uploaded, as a file: paths and files as they are, arrays and tables written as one.
+
+What only some of these need is imported when it is needed: every client imports this module.
+"""
 
 import io
 import os
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,7 @@ from gradstream.content import Content
 from gradstream.errors import InvalidArgumentError
 from gradstream.tensor import refused
 
-_IN_MEMORY_BYTES = 64 << 20
+_IN_MEMORY_BYTES = 256 << 20
 """A table is written to memory while it is no larger, and to a temporary file from there on."""
 
 
@@ -44,15 +44,15 @@ def open_source(source: Source, name: str | None) -> Iterator[tuple[str, Content
             with Path(source).open("rb", buffering=0) as raw, _seekable(cast(BinaryIO, raw)) as file:
                 yield _content(file, name or Path(source).name)
         case np.ndarray():
-            yield _content(_array_file(source), _named(name or "array", ".npy"))
+            yield _content(_array_file(source), _named(name or "array", ".npy"), is_own=True)
         case Mapping():
             with _temporary() as file:
                 suffix = _write_columns(file, source)
-                yield _content(file, _named(name or "arrays", suffix))
+                yield _content(file, _named(name or "arrays", suffix), is_own=True)
         case ArrowTable():
             with _temporary() as file:
                 suffix = _write_table(file, source)
-                yield _content(file, _named(name or "table", suffix))
+                yield _content(file, _named(name or "table", suffix), is_own=True)
         case _ if hasattr(source, "read"):
             if isinstance(source, io.TextIOBase):
                 raise refused("source", "is open as text; open it in binary mode", "INVALID_REQUEST")
@@ -66,13 +66,13 @@ def open_source(source: Source, name: str | None) -> Iterator[tuple[str, Content
             raise refused("source", what, "INVALID_REQUEST")
 
 
-def _content(file: BinaryIO, name: str) -> tuple[str, Content]:
+def _content(file: BinaryIO, name: str, *, is_own: bool = False) -> tuple[str, Content]:
     start = file.tell()
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
     if size <= 0:
         raise refused("source", f"is empty: {name} has no bytes", "INVALID_REQUEST")
-    return name, Content(file, size, name)
+    return name, Content(file, size, name, is_own=is_own)
 
 
 def _named(name: str, suffix: str) -> str:
@@ -93,6 +93,8 @@ def _name_of(file: BinaryIO) -> str:
 
 @contextmanager
 def _temporary() -> Iterator[BinaryIO]:
+    import tempfile
+
     with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as file:
         yield cast(BinaryIO, file)
 
@@ -103,6 +105,8 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
     if hasattr(file, "readinto") and hasattr(file, "seekable") and file.seekable():
         yield file
         return
+    import shutil
+
     with _temporary() as copy:
         shutil.copyfileobj(file, copy, 1 << 20)
         copy.seek(0)
@@ -125,6 +129,9 @@ def _array_file(array: NDArray[Any]) -> BinaryIO:
 
 def _write_columns(file: BinaryIO, columns: Mapping[str, ArrayLike]) -> str:
     """Write named arrays: as a `.npz` file when all are numbers, else as an Arrow stream."""
+    import shutil
+    import zipfile
+
     arrays = {str(name): np.asarray(values) for name, values in columns.items()}
     if not arrays:
         raise refused("source", "is empty: it has no columns", "INVALID_REQUEST")

@@ -17,6 +17,7 @@ _OWN = {
     "gradstream.sqlite-shm",
     "gradstream.sqlite-reserve",
 }
+_UNUSED = ("datasets", "matrices", "uploads")
 
 
 def stray_processes(target: Target) -> Iterator[str]:
@@ -42,8 +43,11 @@ def stray_files(data_dir: Path, jobs: list[Job]) -> Iterator[str]:
         yield f"data/{name} is gone, which a job has"
     for path in sorted((data_dir / "checkpoints").rglob("*")):
         yield f"{path.relative_to(data_dir)} is left, and no job lives"
+    for folder in _UNUSED:
+        for path in sorted((data_dir / folder).iterdir()):
+            yield f"{path.relative_to(data_dir)} is left, and nobody uploads"
     for path in sorted(data_dir.iterdir()):
-        if path.name not in _OWN and path.name not in ("data", "checkpoints"):
+        if path.name not in {"data", "checkpoints", *_UNUSED, *_OWN}:
             yield f"{path.name} is left"
 
 

@@ -6,10 +6,10 @@ import pytest
 from tests.chaos.round import run_round
 
 SEED = 1
-SECONDS = 90
+SECONDS = 120
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Jobs, epochs or events would be lost, told twice, or not be what an undisturbed run gives."""
     report = run_round(SEED, SECONDS, tmp_path)

@@ -75,7 +75,8 @@ def more(job: Job, *bodies: bytes, state: JobState = JobState.RUNNING) -> Write:
 def test_a_job_comes_back_as_it_was(open_store: Callable[[], ClosableStore]) -> None:
     """After a restart a user would find another job than before."""
     store = open_store()
-    job = create(store, replace(queued(), data_digest="d" * 64, priority=-(2**31), cancel_on_disconnect=True))
+    told = {"data_digest": "d" * 64, "priority": -(2**31), "cancel_on_disconnect": True, "group": "g" * 64}
+    job = create(store, replace(queued(), **told))
     fault = Fault(FaultReason.DIVERGED, 'loss "∞"', {"epoch": "7"})
     ended = replace(
         job,
@@ -185,6 +186,19 @@ def test_pages_of_some_states(store: ClosableStore) -> None:
     assert len(store.page([JobState.RUNNING, JobState.CANCELLED], None, 100)[0]) == 8
     assert store.page([JobState.FAILED], None, 100) == ([], None)
     assert store.page([], None, 12)[1] is None
+
+
+def test_pages_of_a_group(store: ClosableStore) -> None:
+    """A user would find runs of another sweep among those of his own, or miss some."""
+    jobs = [create(store, replace(queued(), group=("", "a", "A", "a.b")[i % 4])) for i in range(16)]
+    store.append([more(jobs[1], b"x", state=JobState.RUNNING)])
+    first, cursor = store.page([], None, 3, "a")
+    rest, end = store.page([], cursor, 3, "a")
+    assert [job.id for job in first + rest] == [job.id for job in reversed(jobs[1::4])]
+    assert end is None
+    assert [job.id for job in store.page([JobState.RUNNING], None, 3, "a")[0]] == [jobs[1].id]
+    assert store.page([], None, 3, "nope") == ([], None)
+    assert len(store.page([], None, 100)[0]) == 16
 
 
 def test_unfinished_jobs_are_oldest_first(store: ClosableStore) -> None:

@@ -21,9 +21,11 @@ from gradstream.v1 import event_pb2
 from gradstream_server import stores
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.errors import Fault, FaultReason
+from gradstream_server.jobs.events import Checkpointed
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.spec import summarize
 from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.stores.rows import to_row
 from gradstream_server.stores.schema import HEAD, METADATA
 from gradstream_server.stores.sql import SqlJobStore, StoreError, migrate
 
@@ -168,6 +170,53 @@ def test_jobs_of_an_earlier_version_are_there_and_go_on(old_database: Path) -> N
     assert store.uses_data(summarize(table()).digest)
     store.delete("running")
     assert store.events("running", 0, 100) == []
+    store.close()
+
+
+def test_jobs_of_revision_0002_are_there(engine: Engine, tmp_path: Path) -> None:
+    """After an update users would find their jobs gone, or in a group that nobody has named."""
+    migrate_to(engine, "0002")
+    spec = ProtoCodec().encode_spec(resolved(device="cpu"))
+    kept = Job(
+        id="a",
+        request_id="r",
+        spec=spec,
+        create_time=CREATED,
+        data_digest="d",
+        priority=7,
+        cancel_on_disconnect=True,
+        state=JobState.PAUSED,
+        update_time=STARTED,
+        start_time=STARTED,
+        attempt=2,
+        attempt_time=STARTED,
+        restarts=1,
+        earlier_attempts_s=0.5,
+        last_sequence=1,
+        has_started=True,
+        epochs_done=3,
+        last_loss=0.5,
+        checkpoints=(Checkpointed(3, "c"),),
+    )
+    row = to_row(kept)
+    del row["group"]
+    row |= {
+        name: f"{value:%Y-%m-%d %H:%M:%S.%f}"
+        for name, value in row.items()
+        if name.endswith("_time") and value
+    }
+    with engine.begin() as connection:
+        values = ", ".join(f":{column}" for column in row)
+        connection.execute(text(f"INSERT INTO jobs ({', '.join(row)}) VALUES ({values})"), row)
+        connection.execute(
+            text("INSERT INTO events VALUES ('a', 1, :body)"), {"body": event(1, **state("QUEUED"))}
+        )
+    engine.dispose()
+    store = SqlJobStore.open_sqlite(tmp_path / "jobs.sqlite")
+    assert store.get("a") == kept
+    assert [record.sequence for record in store.events("a", 0, 1000)] == [1]
+    assert store.page([], None, 10) == ([kept], None)
+    assert store.page([], None, 10, "g") == ([], None)
     store.close()
 
 

@@ -11,6 +11,7 @@ from gradstream.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
     from gradstream.cli.comparison import Comparison
+    from gradstream.cli.data_choice import DataChoice
     from gradstream.cli.values import Start
     from gradstream.spec import SpecOptions
 
@@ -28,11 +29,7 @@ _NEWEST = 100
 @options.server_option
 def compare(
     *,
-    data: str | None,
-    targets: tuple[str, ...],
-    features: tuple[str, ...],
-    ignored: tuple[str, ...],
-    predict: tuple[tuple[float, ...], ...],
+    choice: DataChoice,
     initial: dict[str, Start],
     format_: str,
     server: str | None,
@@ -50,11 +47,12 @@ def compare(
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
 
-    request = build_request(data, targets, features, ignored, predict, initial, spec)
     request_ids: list[str] = []
     try:
-        with open_client(server) as client, comparison_progress() as progress:
-            comparison = compare_trainers(client, request, request_ids, progress)
+        with open_client(server) as client:
+            request = build_request(client, choice, initial, spec)
+            with comparison_progress() as progress:
+                comparison = compare_trainers(client, request, request_ids, progress)
     except KeyboardInterrupt as interrupt:
         click.echo("\nInterrupted; nothing is compared.", err=True)
         _tell_jobs(server, request_ids)

@@ -8,7 +8,6 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream.cli.request import Request
 from gradstream.client import Client
 from gradstream.events import Completed, EpochUpdates, FloatArray, Started
 from gradstream.run import Run
@@ -44,17 +43,19 @@ class Comparison:
     loss_difference: float
 
 
-def compare_trainers(client: Client, request: Request, request_ids: list[str], tell: Progress) -> Comparison:
+def compare_trainers(
+    client: Client, request: SpecOptions, request_ids: list[str], tell: Progress
+) -> Comparison:
     """Train with each trainer from the same start with the same gradient: zeros and the mean by default.
 
     request_ids: takes the request id of each job, before the job is asked for.
     """
-    options = _common_options(request.options)
+    options = _common_options(request)
     runs, started = [], None
     for number, trainer in enumerate(TRAINERS, 1):
         options["trainer"] = trainer
         request_ids.append(str(uuid4()))
-        run = client.train(request.features, request.targets, request_id=request_ids[-1], **options)
+        run = client.train(request_id=request_ids[-1], **options)
         tell(trainer, number, run)
         first: EpochUpdates | None = None
         for event in run.events():
@@ -67,7 +68,7 @@ def compare_trainers(client: Client, request: Request, request_ids: list[str], t
             updated: Mapping[str, FloatArray] = {name: each[0] for name, each in first.parameters.items()}
         else:
             # Mini-batches, or more parameters than come with an epoch: one update with all rows tells.
-            updated = _after_one_update(client, request, options)
+            updated = _after_one_update(client, options)
         gradient = {
             name: (start.astype(np.float64) - updated[name]) / started.spec.learning_rate
             for name, start in started.parameters.items()
@@ -98,11 +99,11 @@ def _common_options(given: SpecOptions) -> SpecOptions:
     return options
 
 
-def _after_one_update(client: Client, request: Request, options: SpecOptions) -> Mapping[str, FloatArray]:
+def _after_one_update(client: Client, options: SpecOptions) -> Mapping[str, FloatArray]:
     once = options.copy()
     once["epochs"] = 1
     once.pop("batch_size", None)
-    return client.train(request.features, request.targets, **once).result().parameters
+    return client.train(**once).result().parameters
 
 
 def _largest_difference(values: list[Mapping[str, FloatArray]]) -> float:

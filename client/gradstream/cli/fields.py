@@ -11,6 +11,9 @@ _OPTIONS = {
     "feature_names": "--data",
     "targets": "--target",
     "target_names": "--target",
+    "dataset": "--data",
+    "target_columns": "--target",
+    "feature_columns": "--feature",
     "initial_parameters": "--init",
     "predict_rows": "--predict",
     "max_memory_bytes": "--max-memory",
@@ -23,7 +26,7 @@ _PART_OPTION = re.compile(r"spec\.(\w+)\.options\.(.+)")
 # Names that are no words of English, as texts of the server have them.
 _IN_TEXT = re.compile(
     r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters"
-    r"|request_id|max_memory_bytes|max_seconds|cancel_on_disconnect)\b"
+    r"|request_id|max_memory_bytes|max_seconds|cancel_on_disconnect|one_hot|max_categories|nulls)\b"
 )
 
 

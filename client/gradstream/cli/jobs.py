@@ -12,10 +12,13 @@ _STATES = ["queued", "running", "paused", "cancelling", "succeeded", "failed", "
 @click.command()
 @click.option("--state", "states", type=click.Choice(_STATES, case_sensitive=False), multiple=True,
               help="Only jobs in this state. Repeatable.")  # fmt: skip
+@click.option(
+    "--group", default="", metavar="NAME", help="Only jobs of this group, such as those of a sweep."
+)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 @options.table_format_option
 @options.server_option
-def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | None) -> None:
+def jobs(*, states: tuple[str, ...], group: str, limit: int, format_: str, server: str | None) -> None:
     """List jobs, newest first. With JSON: one object a line."""
     from itertools import islice
 
@@ -24,7 +27,7 @@ def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | Non
     from gradstream.cli.report import aligned
 
     with open_client(server) as client:
-        found = list(islice(client.jobs(states), limit + 1))
+        found = list(islice(client.jobs(states, group=group), limit + 1))
     shown = found[:limit]
     if format_ == "json":
         for job in shown:
@@ -45,7 +48,8 @@ def jobs(*, states: tuple[str, ...], limit: int, format_: str, server: str | Non
         for job in shown
     ]
     if not rows:
-        click.echo("no jobs" + (f" that are {' or '.join(states)}" if states else ""), err=True)
+        of = f" of group {group}" if group else ""
+        click.echo(f"no jobs{of}" + (f" that are {' or '.join(states)}" if states else ""), err=True)
         return
     priority = ["PRIORITY"] if prioritized else []
     heading = ["JOB", "STATE", *priority, "TRAINER", "DEVICE", "EPOCHS", "LOSS", "CREATED"]

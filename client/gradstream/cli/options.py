@@ -1,12 +1,15 @@
 """Options that several commands share."""
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import click
 
-from gradstream.cli.values import initial_parameters, memory_size, part_options, prediction_rows
+from gradstream.cli.values import initial_parameters, memory_size, part_options
 
+T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 server_option = click.option(
@@ -33,15 +36,24 @@ every_option = click.option(
 )  # fmt: skip
 
 _DATA_OPTIONS = [
-    click.option("--data", metavar="FILE.csv", type=click.Path(allow_dash=True),
-                 help="Train on this table: a header, then numbers. Without it: the reference experiment."),
+    click.option("--data", metavar="FILE|DATASET",
+                 help="Train on this table, which is uploaded if the server does not have it: CSV, TSV, "
+                      "Parquet, Arrow IPC or NumPy; - for a CSV on stdin. Or on a data set that is there: "
+                      "the first characters of its digest. Without it: the reference experiment."),
     click.option("--target", "targets", metavar="COLUMN", multiple=True,
                  help="Column to predict. Repeatable. All other columns of numbers are features."),
     click.option("--feature", "features", metavar="COLUMN", multiple=True,
                  help="Column to learn from. Repeatable.  [default: all columns of numbers but the targets]"),
     click.option("--ignore", "ignored", metavar="COLUMN", multiple=True,
                  help="Column to leave out. Repeatable."),
-    click.option("--predict", "predict", metavar="ROW", callback=prediction_rows, multiple=True,
+    click.option("--one-hot", "one_hot", metavar="COLUMN", multiple=True,
+                 help="Column of kinds, such as names: a feature for each of its values. Repeatable."),
+    click.option("--max-categories", type=int, metavar="N",
+                 help="How many different values a --one-hot column may have.  [default: 100]"),
+    click.option("--nulls", type=click.Choice(["error", "drop", "mean"], case_sensitive=False),
+                 help="Rows without a value: refuse them, leave them out, or let the mean of the column "
+                      "stand in.  [default: error]"),
+    click.option("--predict", "predict", metavar="ROW", multiple=True,
                  help="Predict this row at the end: its features, separated by commas. Repeatable."),
 ]  # fmt: skip
 
@@ -92,9 +104,17 @@ _SPEC_OPTIONS = [
 ]  # fmt: skip
 
 
-def data_options(command: Command) -> Command:
-    """Options that say what to train on."""
-    return _apply(_DATA_OPTIONS, command)
+def data_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Options that say what to train on; the command gets them together, as `choice`."""
+
+    @functools.wraps(command)
+    def with_choice(**given: Any) -> T:
+        from gradstream.cli.data_choice import DataChoice
+
+        choice = DataChoice(**{field.name: given.pop(field.name) for field in fields(DataChoice)})
+        return command(choice=choice, **given)
+
+    return _apply(_DATA_OPTIONS, with_choice)
 
 
 def spec_options(command: Command) -> Command:

@@ -44,7 +44,7 @@ def size_line(started: Started) -> str:
 
 def parameter_lines(result: Completed, spec: Spec) -> list[str]:
     """The parameters in the data's own units, a line for each feature and a column for each target."""
-    parameters = result.unscaled_parameters or result.parameters
+    parameters = result.parameters_in_own_units
     columns = parameters["weight"].T
     targets, features = columns.shape[1], columns.shape[0]
     names = list(spec.feature_names or _numbered("x", features))
@@ -61,7 +61,7 @@ def parameter_lines(result: Completed, spec: Spec) -> list[str]:
 
 def values_by_name(result: Completed, spec: Spec) -> dict[str, float]:
     """Each number of the parameters in the data's own units, by the names of feature and target."""
-    parameters = result.unscaled_parameters or result.parameters
+    parameters = result.parameters_in_own_units
     targets, features = parameters["weight"].shape
     of = [f" of {name}" for name in spec.target_names or _numbered("y", targets)] if targets > 1 else [""]
     names = spec.feature_names or _numbered("x", features)

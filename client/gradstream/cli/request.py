@@ -1,57 +1,40 @@
 """From options of the command line to what the client is asked for."""
 
-from dataclasses import dataclass
 from typing import Any, cast
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 
-from gradstream.cli.csv_table import read_table
+from gradstream.cli.data_choice import DataChoice, choose_data, encoded_row
 from gradstream.cli.report import counted
 from gradstream.cli.values import Start
+from gradstream.client import Client
 from gradstream.request import PART_OPTIONS
 from gradstream.spec import SpecOptions
 
 _MOST_NAMES = 10
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """Arguments of `Client.train`."""
-
-    features: NDArray[np.float64] | None
-    targets: NDArray[np.float64] | None
-    options: SpecOptions
-
-
 def build_request(
-    data: str | None,
-    targets: tuple[str, ...],
-    features: tuple[str, ...],
-    ignored: tuple[str, ...],
-    predict: tuple[tuple[float, ...], ...],
-    initial: dict[str, Start],
-    options: SpecOptions,
-) -> Request:
-    """What the options ask for. Raises click.UsageError for a table that is no good."""
-    if predict:
-        options["predict_rows"] = np.array(predict)
+    client: Client, choice: DataChoice, initial: dict[str, Start], given: SpecOptions, *, plain: bool = False
+) -> SpecOptions:
+    """Options of `Client.train`. Raises click.UsageError for values that do not fit the columns."""
+    chosen = choose_data(client, choice, plain=plain)
+    options = cast(SpecOptions, {**given, **chosen.options})
+    names = [column.name for column in chosen.features]
+    for text in choice.predict:
+        if (count := text.count(",") + 1) != len(names):
+            raise click.UsageError(f"--predict: {_counts(count, names)}")
+    if choice.predict:
+        options["predict_rows"] = [
+            encoded_row(text, chosen.features, choice.one_hot) for text in choice.predict
+        ]
     if initial:
+        targets = list(choice.targets) or ["y"]
+        if len(targets) == 1 and not choice.one_hot:
+            _check_start(initial, names, targets)
         options["initial_parameters"] = initial
     _add_part_options(options)
-    if data is None:
-        for option, columns in (("--target", targets), ("--feature", features), ("--ignore", ignored)):
-            if columns:
-                raise click.UsageError(f"{option} names a column of --data, which is missing")
-        _check_counts(["x"], ["y"], predict, initial)
-        return Request(None, None, options)
-    table = read_table(data, targets, features, ignored)
-    if table.left_out:
-        click.echo(f"left out, for they hold text: {', '.join(table.left_out)}", err=True)
-    _check_counts(table.feature_names, table.target_names, predict, initial)
-    options["feature_names"], options["target_names"] = table.feature_names, table.target_names
-    return Request(table.features, table.targets, options)
+    return options
 
 
 def _add_part_options(options: SpecOptions) -> None:
@@ -66,18 +49,12 @@ def _add_part_options(options: SpecOptions) -> None:
         cast(dict[str, Any], options)[part] = (name, values)
 
 
-def _check_counts(
-    features: list[str], targets: list[str], predict: tuple[tuple[float, ...], ...], initial: dict[str, Start]
-) -> None:
+def _check_start(initial: dict[str, Start], features: list[str], targets: list[str]) -> None:
     """Values that do not fit the columns are refused by the names of the columns, which people know."""
-    for row in predict:
-        if len(row) != len(features):
-            raise click.UsageError(f"--predict: {_counts(len(row), features)}")
-    if len(targets) == 1:
-        for name, needed in (("weight", features), ("bias", targets)):
-            start = initial.get(name)
-            if isinstance(start, tuple) and len(start) != len(needed):
-                raise click.UsageError(f"--init {name}: {_counts(len(start), needed)}")
+    for name, needed in (("weight", features), ("bias", targets)):
+        start = initial.get(name)
+        if isinstance(start, tuple) and len(start) != len(needed):
+            raise click.UsageError(f"--init {name}: {_counts(len(start), needed)}")
 
 
 def _counts(given: int, needed: list[str]) -> str:

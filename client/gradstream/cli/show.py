@@ -70,6 +70,8 @@ def _result(client: Client, job: Job) -> Completed | None:
 
 def _rows(job: Job) -> list[tuple[str, str]]:
     """Names and values of everything that is set."""
+    from gradstream.cli.data_report import SHORT
+
     spec = job.spec
     state = job.state.lower() + (f", {job.jobs_ahead} ahead" if job.jobs_ahead else "")
     rows = [("job", job.id), ("state", state)]
@@ -87,6 +89,8 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         rows.append(("attempts", f"{job.attempt}{died}"))
     if job.priority:
         rows.append(("priority", str(job.priority)))
+    if job.group:
+        rows.append(("group", job.group))
     if job.cancel_on_disconnect:
         rows.append(("when unwatched", "it is cancelled after some seconds"))
     data = "reference experiment"
@@ -96,6 +100,7 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         ("request id", job.request_id),
         ("trainer", spec.trainer),
         ("device", spec.device),
+        *([("data set", spec.dataset[:SHORT])] if spec.dataset else []),
         ("data", data),
         ("learning rate", f"{spec.learning_rate:g}"),
         ("batch size", f"{spec.batch_size:,}" + (", shuffled" if spec.shuffle else "")),

@@ -9,6 +9,7 @@ import click
 from gradstream.cli import options
 
 if TYPE_CHECKING:  # what takes long to import is imported when the command runs, not for its help
+    from gradstream.cli.data_choice import DataChoice
     from gradstream.cli.values import Start
     from gradstream.spec import SpecOptions
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
               help="How the gradient is obtained: manual, autograd or module.")  # fmt: skip
 @options.data_options
 @options.spec_options
+@click.option("--from", "start", metavar="JOB",
+              help="Start from the parameters that this job has ended with, or had reached when it was "
+                   "cancelled or failed. --init goes over it.")  # fmt: skip
 @click.option(
     "--request-id", metavar="UUID", help="Repeat a request: the same id with the same spec is one job."
 )
@@ -33,12 +37,9 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 @options.server_option
 def train(
     *,
-    data: str | None,
-    targets: tuple[str, ...],
-    features: tuple[str, ...],
-    ignored: tuple[str, ...],
-    predict: tuple[tuple[float, ...], ...],
+    choice: DataChoice,
     initial: dict[str, Start],
+    start: str | None,
     request_id: str | None,
     priority: int,
     cancel_on_disconnect: bool,
@@ -57,7 +58,9 @@ def train(
     \b
       gradstream train
       gradstream train --data houses.csv --target price --standardize --learning-rate 0.1
+      gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
+      gradstream train --trainer module --epochs 1000 --from JOB
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
     is attached again, also when the server has died and comes back within --patience. A server that was
@@ -72,23 +75,22 @@ def train(
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
     from gradstream.cli.view import choose_view
+    from gradstream.cli.warm_start import WarmStart
 
-    request = build_request(data, targets, features, ignored, predict, initial, spec)
     with open_client(server, patience_s) as client:
-        with resumable(request_id) as made:
+        warm = WarmStart(client, start, initial)
+        request = build_request(client, choice, initial, spec, plain=plain)
+        warm.add_to(request)
+        with resumable(request_id) as made, warm.named():
             if detach:
-                job = client.create(
-                    request.features, request.targets, request_id=made, priority=priority, **request.options
-                )
+                job = client.create(request_id=made, priority=priority, **request)
                 click.echo(json_line(job) if format_ == "json" else job.id)
                 return
             run = client.train(
-                request.features,
-                request.targets,
                 request_id=made,
                 priority=priority,
                 cancel_on_disconnect=cancel_on_disconnect,
-                **request.options,
+                **request,
             )
         view = choose_view(
             run,

@@ -25,22 +25,6 @@ def memory_size(context: click.Context, option: click.Parameter, text: str | Non
     return int(number) * unit if number.isdecimal() else round(float(number) * unit)
 
 
-def prediction_rows(
-    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
-) -> tuple[tuple[float, ...], ...]:
-    """Rows of numbers separated by commas, each with as many as the others."""
-    rows = []
-    for text in texts:
-        try:
-            rows.append(_numbers(text))
-        except ValueError:
-            message = f"{text!r} is no row: give a number for each feature, such as 5 or 1.5,2"
-            raise click.BadParameter(message, context, option) from None
-    if len({len(row) for row in rows}) > 1:
-        raise click.BadParameter("every row has to have the same number of features", context, option)
-    return tuple(rows)
-
-
 def initial_parameters(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, Start]:

@@ -155,7 +155,8 @@ class Column(_message.Message):
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For text and whole numbers: the different values, in the order of their numbers or code points, when they
-        are at most 1000. Empty otherwise.
+        are at most 1000, each of at most 200 characters, and as far as those of all columns take at most 1 MiB: those
+        of text go first. Empty otherwise.
         """
 
     def __init__(

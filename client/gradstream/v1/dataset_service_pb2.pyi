@@ -257,7 +257,7 @@ class ListDatasetsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """How many, from 1 to 1000; 0 for 50."""
+    """How many at most, from 1 to 1000; 0 for 50. Of wide tables there may be fewer on a page."""
     page_token: _builtins.str
     """The `next_page_token` of the page before; empty for the first."""
     def __init__(

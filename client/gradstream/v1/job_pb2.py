@@ -28,7 +28,7 @@ from gradstream.v1 import event_pb2 as gradstream_dot_v1_dot_event__pb2
 from gradstream.v1 import spec_pb2 as gradstream_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gradstream/v1/job.proto\x12\rgradstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x19gradstream/v1/event.proto\x1a\x18gradstream/v1/spec.proto\"\x89\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12!\n\x04spec\x18\x03 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x05\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12\x13\n\x0b\x65pochs_done\x18\n \x01(\x03\x12\x16\n\tlast_loss\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x17\n\njobs_ahead\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08priority\x18\x0e \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x0f \x01(\x08\x12\x10\n\x08restarts\x18\x10 \x01(\x05\x12\x18\n\x10\x63heckpoint_epoch\x18\x11 \x01(\x03\x42\x0c\n\n_last_lossB\r\n\x0b_jobs_aheadb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17gradstream/v1/job.proto\x12\rgradstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x19gradstream/v1/event.proto\x1a\x18gradstream/v1/spec.proto\"\x98\x04\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12!\n\x04spec\x18\x03 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x08 \x01(\x05\x12\x15\n\rlast_sequence\x18\t \x01(\x03\x12\x13\n\x0b\x65pochs_done\x18\n \x01(\x03\x12\x16\n\tlast_loss\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x17\n\njobs_ahead\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12!\n\x05\x65rror\x18\r \x01(\x0b\x32\x12.google.rpc.Status\x12\x10\n\x08priority\x18\x0e \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x0f \x01(\x08\x12\x10\n\x08restarts\x18\x10 \x01(\x05\x12\x18\n\x10\x63heckpoint_epoch\x18\x11 \x01(\x03\x12\r\n\x05group\x18\x12 \x01(\tB\x0c\n\n_last_lossB\r\n\x0b_jobs_aheadb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,5 +36,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradstream.v1.job_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOB']._serialized_start=154
-  _globals['_JOB']._serialized_end=675
+  _globals['_JOB']._serialized_end=690
 # @@protoc_insertion_point(module_scope)

@@ -28,39 +28,39 @@ from gradstream.v1 import job_pb2 as gradstream_dot_v1_dot_job__pb2
 from gradstream.v1 import spec_pb2 as gradstream_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gradstream/v1/training_service.proto\x12\rgradstream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19gradstream/v1/event.proto\x1a\x17gradstream/v1/job.proto\x1a\x18gradstream/v1/spec.proto\"u\n\x0cTrainRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x04 \x01(\x08\"[\n\x10\x43reateJobRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\"\x1c\n\rGetJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"a\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.gradstream.v1.JobState\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.gradstream.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x1f\n\x10\x43\x61ncelJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1e\n\x0fPauseJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10ResumeJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10\x44\x65leteJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"8\n\x13ValidateSpecRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\x99\x01\n\x14ValidateSpecResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x1e\n\x16\x65stimated_memory_bytes\x18\x02 \x01(\x03\x12\x35\n\x12\x65stimated_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\xdb\x05\n\x0fTrainingService\x12\x44\n\x05Train\x12\x1b.gradstream.v1.TrainRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCreateJob\x12\x1f.gradstream.v1.CreateJobRequest\x1a\x12.gradstream.v1.Job\x12:\n\x06GetJob\x12\x1c.gradstream.v1.GetJobRequest\x1a\x12.gradstream.v1.Job\x12K\n\x08ListJobs\x12\x1e.gradstream.v1.ListJobsRequest\x1a\x1f.gradstream.v1.ListJobsResponse\x12J\n\x08WatchJob\x12\x1e.gradstream.v1.WatchJobRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCancelJob\x12\x1f.gradstream.v1.CancelJobRequest\x1a\x12.gradstream.v1.Job\x12>\n\x08PauseJob\x12\x1e.gradstream.v1.PauseJobRequest\x1a\x12.gradstream.v1.Job\x12@\n\tResumeJob\x12\x1f.gradstream.v1.ResumeJobRequest\x1a\x12.gradstream.v1.Job\x12N\n\tDeleteJob\x12\x1f.gradstream.v1.DeleteJobRequest\x1a .gradstream.v1.DeleteJobResponse\x12W\n\x0cValidateSpec\x12\".gradstream.v1.ValidateSpecRequest\x1a#.gradstream.v1.ValidateSpecResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gradstream/v1/training_service.proto\x12\rgradstream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19gradstream/v1/event.proto\x1a\x17gradstream/v1/job.proto\x1a\x18gradstream/v1/spec.proto\"\x84\x01\n\x0cTrainRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x04 \x01(\x08\x12\r\n\x05group\x18\x05 \x01(\t\"j\n\x10\x43reateJobRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\r\n\x05group\x18\x04 \x01(\t\"\x1c\n\rGetJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"p\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.gradstream.v1.JobState\x12\r\n\x05group\x18\x04 \x01(\t\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.gradstream.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x1f\n\x10\x43\x61ncelJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1e\n\x0fPauseJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10ResumeJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10\x44\x65leteJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"8\n\x13ValidateSpecRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\x99\x01\n\x14ValidateSpecResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x1e\n\x16\x65stimated_memory_bytes\x18\x02 \x01(\x03\x12\x35\n\x12\x65stimated_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration2\xdb\x05\n\x0fTrainingService\x12\x44\n\x05Train\x12\x1b.gradstream.v1.TrainRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCreateJob\x12\x1f.gradstream.v1.CreateJobRequest\x1a\x12.gradstream.v1.Job\x12:\n\x06GetJob\x12\x1c.gradstream.v1.GetJobRequest\x1a\x12.gradstream.v1.Job\x12K\n\x08ListJobs\x12\x1e.gradstream.v1.ListJobsRequest\x1a\x1f.gradstream.v1.ListJobsResponse\x12J\n\x08WatchJob\x12\x1e.gradstream.v1.WatchJobRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCancelJob\x12\x1f.gradstream.v1.CancelJobRequest\x1a\x12.gradstream.v1.Job\x12>\n\x08PauseJob\x12\x1e.gradstream.v1.PauseJobRequest\x1a\x12.gradstream.v1.Job\x12@\n\tResumeJob\x12\x1f.gradstream.v1.ResumeJobRequest\x1a\x12.gradstream.v1.Job\x12N\n\tDeleteJob\x12\x1f.gradstream.v1.DeleteJobRequest\x1a .gradstream.v1.DeleteJobResponse\x12W\n\x0cValidateSpec\x12\".gradstream.v1.ValidateSpecRequest\x1a#.gradstream.v1.ValidateSpecResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradstream.v1.training_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAINREQUEST']._serialized_start=165
-  _globals['_TRAINREQUEST']._serialized_end=282
-  _globals['_CREATEJOBREQUEST']._serialized_start=284
-  _globals['_CREATEJOBREQUEST']._serialized_end=375
-  _globals['_GETJOBREQUEST']._serialized_start=377
-  _globals['_GETJOBREQUEST']._serialized_end=405
-  _globals['_LISTJOBSREQUEST']._serialized_start=407
-  _globals['_LISTJOBSREQUEST']._serialized_end=504
-  _globals['_LISTJOBSRESPONSE']._serialized_start=506
-  _globals['_LISTJOBSRESPONSE']._serialized_end=583
-  _globals['_WATCHJOBREQUEST']._serialized_start=585
-  _globals['_WATCHJOBREQUEST']._serialized_end=639
-  _globals['_CANCELJOBREQUEST']._serialized_start=641
-  _globals['_CANCELJOBREQUEST']._serialized_end=672
-  _globals['_PAUSEJOBREQUEST']._serialized_start=674
-  _globals['_PAUSEJOBREQUEST']._serialized_end=704
-  _globals['_RESUMEJOBREQUEST']._serialized_start=706
-  _globals['_RESUMEJOBREQUEST']._serialized_end=737
-  _globals['_DELETEJOBREQUEST']._serialized_start=739
-  _globals['_DELETEJOBREQUEST']._serialized_end=770
-  _globals['_DELETEJOBRESPONSE']._serialized_start=772
-  _globals['_DELETEJOBRESPONSE']._serialized_end=791
-  _globals['_VALIDATESPECREQUEST']._serialized_start=793
-  _globals['_VALIDATESPECREQUEST']._serialized_end=849
-  _globals['_VALIDATESPECRESPONSE']._serialized_start=852
-  _globals['_VALIDATESPECRESPONSE']._serialized_end=1005
-  _globals['_TRAININGSERVICE']._serialized_start=1008
-  _globals['_TRAININGSERVICE']._serialized_end=1739
+  _globals['_TRAINREQUEST']._serialized_start=166
+  _globals['_TRAINREQUEST']._serialized_end=298
+  _globals['_CREATEJOBREQUEST']._serialized_start=300
+  _globals['_CREATEJOBREQUEST']._serialized_end=406
+  _globals['_GETJOBREQUEST']._serialized_start=408
+  _globals['_GETJOBREQUEST']._serialized_end=436
+  _globals['_LISTJOBSREQUEST']._serialized_start=438
+  _globals['_LISTJOBSREQUEST']._serialized_end=550
+  _globals['_LISTJOBSRESPONSE']._serialized_start=552
+  _globals['_LISTJOBSRESPONSE']._serialized_end=629
+  _globals['_WATCHJOBREQUEST']._serialized_start=631
+  _globals['_WATCHJOBREQUEST']._serialized_end=685
+  _globals['_CANCELJOBREQUEST']._serialized_start=687
+  _globals['_CANCELJOBREQUEST']._serialized_end=718
+  _globals['_PAUSEJOBREQUEST']._serialized_start=720
+  _globals['_PAUSEJOBREQUEST']._serialized_end=750
+  _globals['_RESUMEJOBREQUEST']._serialized_start=752
+  _globals['_RESUMEJOBREQUEST']._serialized_end=783
+  _globals['_DELETEJOBREQUEST']._serialized_start=785
+  _globals['_DELETEJOBREQUEST']._serialized_end=816
+  _globals['_DELETEJOBRESPONSE']._serialized_start=818
+  _globals['_DELETEJOBRESPONSE']._serialized_end=837
+  _globals['_VALIDATESPECREQUEST']._serialized_start=839
+  _globals['_VALIDATESPECREQUEST']._serialized_end=895
+  _globals['_VALIDATESPECRESPONSE']._serialized_start=898
+  _globals['_VALIDATESPECRESPONSE']._serialized_end=1051
+  _globals['_TRAININGSERVICE']._serialized_start=1054
+  _globals['_TRAININGSERVICE']._serialized_end=1785
 # @@protoc_insertion_point(module_scope)

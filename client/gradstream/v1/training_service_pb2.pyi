@@ -32,6 +32,7 @@ class TrainRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     CANCEL_ON_DISCONNECT_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID of version 4 that the client makes before it sends, so that a request repeated after a broken
     connection does not start a second job: the same id with the same spec is the same job, with another
@@ -46,6 +47,10 @@ class TrainRequest(_message.Message):
     """Whether the job is cancelled when nobody has watched it for the server's `disconnect_grace_seconds`:
     time enough to attach again. Default false.
     """
+    group: _builtins.str
+    """A name that jobs have in common which belong together, such as those of a sweep: at most 64 letters (a to z,
+    A to Z), digits and - _ . Default none. `ListJobs` finds jobs by it.
+    """
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
         """What to train. Required."""
@@ -57,10 +62,11 @@ class TrainRequest(_message.Message):
         request_id: _builtins.str = ...,
         priority: _builtins.int = ...,
         cancel_on_disconnect: _builtins.bool = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_on_disconnect", b"cancel_on_disconnect", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_on_disconnect", b"cancel_on_disconnect", "group", b"group", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -75,9 +81,12 @@ class CreateJobRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in `TrainRequest`."""
     priority: _builtins.int
+    """As in `TrainRequest`."""
+    group: _builtins.str
     """As in `TrainRequest`."""
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
@@ -89,10 +98,11 @@ class CreateJobRequest(_message.Message):
         spec: _spec_pb2.Spec | None = ...,
         request_id: _builtins.str = ...,
         priority: _builtins.int = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,11 +139,16 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """Jobs in a page: from 1 to 1000; 0, the default, is 50."""
     page_token: _builtins.str
     """Where to go on: `next_page_token` of the page before. Default: with the newest. One that no page has
     given is refused with INVALID_ARGUMENT.
+    """
+    group: _builtins.str
+    """Only jobs of this group. Default: all, whatever their group. One that no job can have is refused with
+    INVALID_ARGUMENT.
     """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_event_pb2.JobState.ValueType]:
@@ -145,10 +160,11 @@ class ListJobsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         states: _abc.Iterable[_event_pb2.JobState.ValueType] | None = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

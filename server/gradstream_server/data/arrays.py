@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from tokenize import TokenError
 from typing import IO, Any, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradstream_server.jobs.errors import UnreadableData
 
 _READ_BYTES = 8 << 20
 _MAX_COLUMNS = 10_000
+_MOST_BYTES = 1 << 62
 
 
 class ArrayReader:
@@ -66,7 +68,7 @@ class _Array:
         self.name = name
         self._source = source
         shape, fortran_order, self._dtype = self._read_header()
-        if len(shape) not in (1, 2) or 0 in shape:
+        if len(shape) not in (1, 2) or min(shape) < 1:
             raise UnreadableData(
                 f"array {name!r} has the shape {shape}; it has to be (rows, columns) or (rows,)"
             )
@@ -117,15 +119,23 @@ class _Array:
     def _read_header(self) -> tuple[tuple[int, ...], bool, "np.dtype[Any]"]:
         try:
             version = npy.read_magic(self._source)
+            if version not in ((1, 0), (2, 0), (3, 0)):
+                raise ValueError(f"its version {version[0]}.{version[1]} is not known")
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, fortran_order, dtype = read(self._source)
-        except ValueError as error:
-            raise UnreadableData(f"array {self.name!r} has no header that can be read: {error}") from error
+            if version == (3, 0) and dtype.names:
+                # The only difference from 2.0: names are UTF-8 where they were Latin-1.
+                dtype.names = tuple(name.encode("latin1").decode() for name in dtype.names)
+        except (SyntaxError, TokenError, ValueError) as error:
+            what = str(error).partition("\n")[0]
+            raise UnreadableData(f"array {self.name!r} has no header that can be read: {what}") from error
         return tuple(int(extent) for extent in shape), bool(fortran_order), np.dtype(dtype)
 
     def _read(self, count: int) -> NDArray[Any]:
         expected = count * self._dtype.itemsize
-        content = self._source.read(expected)
+        # A mapped file is not copied.
+        read = self._source.read_buffer if isinstance(self._source, pa.NativeFile) else self._source.read
+        content = read(expected) if expected < _MOST_BYTES else b""
         if len(content) < expected:
             raise UnreadableData(f"array {self.name!r} is cut short")
         return np.frombuffer(content, self._dtype)

@@ -7,6 +7,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 _READ_ROWS = 1 << 16
+_READ_NUMBERS = 1 << 22
 
 
 class ParquetReader:
@@ -18,7 +19,9 @@ class ParquetReader:
     def batches(self) -> "Iterator[pa.RecordBatch]":
         """The rows."""
         with self._open() as source:
-            yield from pa.parquet.ParquetFile(source).iter_batches(_READ_ROWS)
+            file = pa.parquet.ParquetFile(source)
+            columns = max(1, file.metadata.num_columns)
+            yield from file.iter_batches(max(1, min(_READ_ROWS, _READ_NUMBERS // columns)))
 
 
 class ArrowFileReader:

@@ -3,7 +3,8 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ _HEAD_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 _NULLS = [*pa.csv.ConvertOptions().null_values, "None", "none", "?"]
 _SHOWN = 60
+_PATIENCE = 3
+"""Columns whose types may be guessed wrongly, each of which costs another reading."""
 
 _RAGGED = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", re.DOTALL)
 _OTHER_TYPE = re.compile(
@@ -38,6 +41,7 @@ class DelimitedReader:
         self._open = open_
         self._delimiters = delimiters
         self._types: dict[str, pa.DataType] = {}
+        self._guessed_wrongly = 0
 
     def batches(self) -> "Iterator[pa.RecordBatch]":
         """The rows.
@@ -49,18 +53,15 @@ class DelimitedReader:
         with self._open() as source:
             delimiter, self._names = _header(source.read(_HEAD_BYTES), self._delimiters)
         row = 0
-        with self._open() as source:
+        with ExitStack() as stack:
+            source = stack.enter_context(self._open())
             try:
-                reader = pa.csv.open_csv(
-                    source,
-                    # Several threads could not tell in which row something is wrong.
-                    pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
-                    pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                    pa.csv.ConvertOptions(
-                        column_types=self._types, null_values=_NULLS, strings_can_be_null=True
-                    ),
-                )
-                for batch in reader:
+                if self._guessed_wrongly == _PATIENCE:
+                    self._types = _types_of_all_rows(
+                        _open(source, delimiter, dict.fromkeys(self._names, pa.string()))
+                    )
+                    source = stack.enter_context(self._open())
+                for batch in _open(source, delimiter, self._types):
                     _check_text(batch, row)
                     row += batch.num_rows
                     yield batch
@@ -78,9 +79,12 @@ class DelimitedReader:
             column, row, told, value = other.groups()
             name = self._names[int(column)]
             self._types[name] = _wider(told, value)
+            self._guessed_wrongly += 1
             return ReadAgain()
         if not_utf8 := _NOT_UTF8.match(message):
             return _not_utf8(self._names[int(not_utf8[1])], int(not_utf8[2] or 2) - 1)
+        if "Empty CSV" in message:
+            return UnreadableData("it has no rows")
         if "straddl" in message:
             limit = _BLOCK_BYTES >> 20
             return UnreadableData(
@@ -91,6 +95,29 @@ class DelimitedReader:
 
 read_csv = DelimitedReader
 read_tsv = partial(DelimitedReader, delimiters="\t")
+
+
+def _open(
+    source: "pa.NativeFile", delimiter: str, types: "dict[str, pa.DataType]"
+) -> "pa.csv.CSVStreamingReader":
+    return pa.csv.open_csv(
+        source,
+        # Several threads could not tell in which row something is wrong.
+        pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+        pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        pa.csv.ConvertOptions(column_types=types, null_values=_NULLS, strings_can_be_null=True),
+    )
+
+
+def _types_of_all_rows(batches: "Iterable[pa.RecordBatch]") -> "dict[str, pa.DataType]":
+    """The types of columns, from all their values as text: each batch is looked at as if it were a file."""
+    types: dict[str, pa.DataType] = {}
+    for batch in batches:
+        text = pa.BufferOutputStream()
+        pa.csv.write_csv(batch, text)
+        for field in _open(pa.BufferReader(text.getvalue()), ",", {}).schema:
+            types[field.name] = _common(types.get(field.name, pa.null()), field.type)
+    return types
 
 
 def _header(head: bytes, delimiters: str) -> tuple[str, list[str]]:
@@ -111,7 +138,10 @@ def _header(head: bytes, delimiters: str) -> tuple[str, list[str]]:
     if not first:
         raise UnreadableData("it is empty; there have to be a header and at least one row")
     delimiter = max(delimiters, key=first.count)
-    names = next(csv.reader(io.StringIO(text.lstrip("\r\n")), delimiter=delimiter))
+    try:
+        names = next(csv.reader(io.StringIO(text.lstrip("\r\n"), newline=None), delimiter=delimiter))
+    except csv.Error as error:
+        raise UnreadableData(f"the header is no line of names: {error}") from error
     if all(_is_number(name) for name in names):
         raise UnreadableData(f"it has no header: the first line is {_shown(first)}; name the columns there")
     return delimiter, names
@@ -137,6 +167,15 @@ def _wider(told: str, value: str) -> "pa.DataType":
     if told == "null":
         return pa.int64()
     return pa.float64() if told == "int64" and _is_number(value) else pa.string()
+
+
+def _common(one: "pa.DataType", other: "pa.DataType") -> "pa.DataType":
+    """The narrowest type that the values of both can have."""
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    return pa.float64() if {one, other} == {pa.int64(), pa.float64()} else pa.string()
 
 
 def _is_number(text: str) -> bool:

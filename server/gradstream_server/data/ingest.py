@@ -5,19 +5,24 @@ What cannot be trained on (times, structures) is described, but not kept.
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.ipc
 
-from gradstream_server.data.dataset import ColumnType, Table
+from gradstream_server.data.dataset import Column, ColumnType, Table
 from gradstream_server.data.formats import format_of
 from gradstream_server.data.readers import ReadAgain, Reader, open_reader
+from gradstream_server.data.room import leave_room
 from gradstream_server.data.statistics import ColumnStatistics, type_of
 from gradstream_server.jobs.errors import UnreadableData
 
 _BATCH_ROWS = 1 << 16
-"""Of what is kept, at least: readers that go through it are not held up by small pieces."""
+"""Of what is kept: readers that go through it are not held up by small pieces."""
+_BATCH_BYTES = 32 << 20
+"""And not by large ones: of wide tables fewer rows."""
+_MAX_CATEGORY_BYTES = 1 << 20
 _MAX_COLUMNS = 10_000
 _MAX_NAME = 200
 _KEPT = (ColumnType.NUMBER, ColumnType.BOOLEAN, ColumnType.TEXT)
@@ -34,7 +39,7 @@ def ingest(path: Path, name: str, target: Path, max_bytes: int) -> Table:
         OSError: there is no room for it.
     """
     try:
-        reader = open_reader(path, name)
+        reader = open_reader(path, name, max_bytes)
         while True:
             try:
                 return _write(reader, target, max_bytes)
@@ -54,6 +59,8 @@ def _write(reader: Reader, target: Path, max_bytes: int) -> Table:
     first = next(batches, None)
     if first is None:
         raise UnreadableData("it has no rows")
+    if not first.num_columns:
+        raise UnreadableData("it has no columns")
     _check_names(first.schema.names)
     statistics = [ColumnStatistics(field.name, field.type) for field in first.schema]
     kept = [i for i, field in enumerate(first.schema) if type_of(field.type) in _KEPT]
@@ -65,12 +72,15 @@ def _write(reader: Reader, target: Path, max_bytes: int) -> Table:
                 column.add(values)
             writer.write_batch(pa.RecordBatch.from_arrays([batch.column(i) for i in kept], schema=schema))
             rows += batch.num_rows
-            if sink.tell() > max_bytes:
+            leave_room(target.parent)
+            # Also of columns that are not kept: a small file can tell of more than anybody can go through.
+            if max(sink.tell(), rows * len(statistics)) > max_bytes:
                 raise UnreadableData(f"as a table it takes more than {max_bytes} bytes, which is the limit")
         writer.close()
         sink.flush()
         os.fsync(file.fileno())
-    return Table(rows, tuple(column.result() for column in statistics), target.stat().st_size)
+    columns = _with_few_categories([column.result() for column in statistics])
+    return Table(rows, tuple(columns), target.stat().st_size)
 
 
 def _all(first: "pa.RecordBatch", others: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
@@ -84,18 +94,26 @@ def _all(first: "pa.RecordBatch", others: "Iterator[pa.RecordBatch]") -> "Iterat
 def _regrouped(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     """The same rows in batches that are not too small, in types that workers know, without empty ones."""
     pending: list[pa.RecordBatch] = []
-    rows = 0
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        batch.validate(full=True)
-        pending.append(_plain(batch))
-        rows += batch.num_rows
-        if rows >= _BATCH_ROWS:
+    rows = size = 0
+    for batch in _split(batches):
+        plain = _plain(batch)
+        pending.append(plain)
+        rows += plain.num_rows
+        size += plain.nbytes
+        if rows >= _BATCH_ROWS or size >= _BATCH_BYTES:
             yield pa.concat_batches(pending) if len(pending) > 1 else pending[0]
-            pending, rows = [], 0
+            pending, rows, size = [], 0, 0
     if pending:
         yield pa.concat_batches(pending) if len(pending) > 1 else pending[0]
+
+
+def _split(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """The same rows, whose values are sound, in batches that are neither too large nor empty."""
+    for batch in batches:
+        batch.validate(full=True)
+        at_once = max(1, batch.num_rows * _BATCH_BYTES // max(batch.nbytes, _BATCH_BYTES))
+        for start in range(0, batch.num_rows, at_once):
+            yield batch.slice(start, at_once)
 
 
 def _plain(batch: "pa.RecordBatch") -> "pa.RecordBatch":
@@ -110,8 +128,10 @@ def _plain_column(column: "pa.Array") -> "pa.Array":
         # Views, as polars has them, cannot be taken from.
         values = _plain_column(column.dictionary)
         column = pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
-    if pa.types.is_decimal(column.type) or pa.types.is_float16(column.type):
+    if pa.types.is_decimal(column.type):
         return column.cast(pa.float64())
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float32())
     if pa.types.is_string_view(column.type):
         return column.cast(pa.string())
     return column
@@ -131,6 +151,16 @@ def _check_names(names: list[str]) -> None:
             raise UnreadableData(
                 f"columns {before + 1} and {i + 1} are both named {name!r}; rename one of them"
             )
+
+
+def _with_few_categories(columns: list[Column]) -> list[Column]:
+    """The columns, with categories as far as there is room for them in a message; those of text first."""
+    left = _MAX_CATEGORY_BYTES
+    for i in sorted(range(len(columns)), key=lambda i: columns[i].type is not ColumnType.TEXT):
+        left -= sum(len(category.encode()) for category in columns[i].categories)
+        if left < 0:
+            columns[i] = replace(columns[i], categories=())
+    return columns
 
 
 def _unreadable(name: str, message: str) -> UnreadableData:

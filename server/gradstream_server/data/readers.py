@@ -30,8 +30,11 @@ class Reader(Protocol):
         ...
 
 
-def open_reader(path: Path, name: str) -> Reader:
+def open_reader(path: Path, name: str, max_bytes: int) -> Reader:
     """A reader of a file whose name says what it is.
+
+    Args:
+        max_bytes: that it may be unpacked to, where it is compressed.
 
     Raises:
         UnreadableData: it begins as no file of this kind does.
@@ -45,12 +48,42 @@ def open_reader(path: Path, name: str) -> Reader:
 
     def open_() -> "pa.NativeFile":
         if compression:
-            return pa.CompressedInputStream(pa.OSFile(str(path)), compression.name)
+            unpacked = pa.CompressedInputStream(pa.OSFile(str(path)), compression.name)
+            return pa.PythonFile(_Bounded(unpacked, max_bytes), "r")
         return pa.memory_map(str(path))
 
     _check_beginning(open_(), format_.name, format_.magic)
     module, _, attribute = format_.reader.partition(":")
     return cast(Reader, getattr(import_module(module), attribute)(open_))
+
+
+class _Bounded:
+    """A file that is read from front to back, and only so far: a small one can be unpacked to anything."""
+
+    def __init__(self, source: "pa.NativeFile", max_bytes: int) -> None:
+        self._source = source
+        self._max_bytes = max_bytes
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        content = cast(bytes, self._source.read(size))
+        self._read += len(content)
+        if self._read > self._max_bytes:
+            raise UnreadableData(f"unpacked it takes more than {self._max_bytes} bytes, which is the limit")
+        return content
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._source.closed)
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def _check_beginning(source: "pa.NativeFile", what: str, magic: bytes) -> None:

@@ -22,19 +22,21 @@ class Receiving:
         self.record = record
         self._uploads = uploads
         self._left = left
+        self._opening: asyncio.Future[Upload] | None = None
         self._upload: Upload | None = None
         self._next = 0
         """Where the next chunk has to begin."""
         self._writing: asyncio.Future[None] | None = None
-        self._is_left = False
+        self._leaving: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Begin where the upload stands."""
+        loop = asyncio.get_running_loop()
+        self._opening = loop.run_in_executor(None, self._uploads.open, self.record)
         try:
-            self._upload = await asyncio.to_thread(self._uploads.open, self.record)
+            self._upload = await asyncio.shield(self._opening)
         except BaseException:
-            self._is_left = True
-            self._left()
+            await self.leave()
             raise
         self._next = self._upload.size
 
@@ -55,7 +57,7 @@ class Receiving:
         if not 0 < len(content) <= MAX_CHUNK_BYTES:
             what = f"has {len(content)} bytes; it has to be from 1 to {MAX_CHUNK_BYTES}"
             raise InvalidRequest([Violation("chunk.data", what)])
-        if self._is_left or offset != self._next:
+        if self._leaving or offset != self._next:
             raise UploadInterrupted(self.record.id, self._next)
         if offset + len(content) > self.record.size_bytes:
             size = self.record.size_bytes
@@ -69,22 +71,26 @@ class Receiving:
 
     async def all(self) -> Received:
         """What has been received, all of it written."""
-        if self._is_left:
+        if self._leaving:
             raise UploadInterrupted(self.record.id, self._next)
         await self._written()
         assert self._upload, "it was opened"
         return self._upload.received()
 
     async def leave(self) -> None:
-        """Receive no more. The upload can be gone on with."""
-        if self._is_left:
-            return
-        self._is_left = True
+        """Receive no more. The upload can be gone on with once this returns, and not before."""
+        if not self._leaving:
+            self._leaving = asyncio.create_task(self._leave())
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        # What is being written now still has to come to its place: whoever goes on counts what is there.
+        for future in (self._opening, self._writing):
+            if future:
+                await asyncio.gather(future, return_exceptions=True)
+        if self._opening and not self._opening.exception():
+            self._opening.result().close()
         self._left()
-        if self._writing:
-            await asyncio.wait([self._writing])
-        if self._upload:
-            self._upload.close()
 
     async def _written(self) -> None:
         if self._writing:

@@ -59,7 +59,7 @@ class SelectedRows:
         with pa.memory_map(str(self._table)) as source, pa.ipc.open_file(source) as reader:
             for i in range(reader.num_record_batches):
                 batch = reader.get_batch(i).select(names)
-                at_once = max(1, _BLOCK_NUMBERS // max(1, len(names)))
+                at_once = max(1, _BLOCK_NUMBERS // (len(self.bounds[0]) + len(self._targets)))
                 for start in range(0, batch.num_rows, at_once):
                     yield self._numbers(batch.slice(start, at_once))
 

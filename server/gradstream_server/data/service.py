@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from gradstream_server.data.dataset import Dataset
 from gradstream_server.data.formats import format_of, known_suffixes
@@ -19,6 +20,7 @@ from gradstream_server.jobs.errors import (
     InvalidRequest,
     NoRoom,
     TooManyUploads,
+    UploadInterrupted,
     Violation,
 )
 from gradstream_server.jobs.limits import Limits
@@ -28,6 +30,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _BEGINNING = re.compile("[0-9a-f]{6,64}")
 _MAX_NAME = 200
 _LOOK_AGAIN_S = 600.0
+_PAGE_COLUMNS = 10_000
 
 
 class DatasetService:
@@ -75,19 +78,21 @@ class DatasetService:
             TooManyUploads, NoRoom: not now.
         """
         self._check(upload, name, size_bytes)
-        if earlier := self._receiving.get(upload):
+        record = UploadRecord(str(uuid.UUID(upload)), name, size_bytes)
+        while earlier := self._receiving.get(record.id):
             # Its connection has broken, which only the sender knows.
             await earlier.leave()
-        record = UploadRecord(str(uuid.UUID(upload)), name, size_bytes)
         if len(self._receiving) >= self._limits.max_uploads:
             raise TooManyUploads(self._limits.max_uploads, retry_after_s=5)
         if (known := self._uploads.get(record.id)) and known != record:
             what = f"has begun as {known.name!r} of {known.size_bytes} bytes; use a new id for another file"
             raise InvalidRequest([Violation("begin.upload", what)])
-        receiving = self._receiving[upload] = Receiving(record, self._uploads, lambda: self._left(upload))
+        receiving = Receiving(record, self._uploads, lambda: self._left(record.id))
+        self._receiving[record.id] = receiving
         try:
             await receiving.open()
         except StorageFull as error:
+            await self.forget(receiving)
             raise NoRoom from error
         return receiving
 
@@ -96,6 +101,7 @@ class DatasetService:
 
         Raises:
             InvalidRequest: not all of the file has been received.
+            UploadInterrupted: somebody else has gone on with it.
             DigestMismatch, UnreadableData: it is nothing to be kept; the upload is removed.
             NoRoom: the disk is full.
         """
@@ -115,19 +121,21 @@ class DatasetService:
         except InvalidRequest:
             raise
         except StorageFull as error:
-            await receiving.leave()
-            await asyncio.to_thread(self._uploads.remove, record.id)
+            await self.forget(receiving)
             raise NoRoom from error
         except Exception:
-            await receiving.leave()
-            await asyncio.to_thread(self._uploads.remove, record.id)
+            await self.forget(receiving)
             raise
         finally:
             if not self._keeping[digest].locked():
                 del self._keeping[digest]
-        await receiving.leave()
-        await asyncio.to_thread(self._uploads.remove, record.id)
+        await self.forget(receiving)
         return dataset
+
+    async def forget(self, receiving: Receiving) -> None:
+        """Remove what was received."""
+        await receiving.leave()
+        await asyncio.to_thread(self._uploads.remove, receiving.record.id)
 
     async def find_content(
         self, size_bytes: int, head_digest: str
@@ -150,15 +158,10 @@ class DatasetService:
     def _unfinished(self, size_bytes: int, head_digest: str) -> list[tuple[UploadRecord, Received]]:
         found = []
         for record in self._uploads.all():
-            if record.size_bytes != size_bytes:
-                continue
-            upload = self._uploads.open(record)
-            try:
-                received = upload.received()
-            finally:
-                upload.close()
-            if received.head_digest == head_digest:
-                found.append((record, received))
+            if record.size_bytes == size_bytes:
+                received = self._uploads.received(record.id, head_digest)
+                if received:
+                    found.append((record, received))
         return found
 
     def get(self, dataset: str) -> Dataset:
@@ -179,12 +182,16 @@ class DatasetService:
     def page(
         self, before: tuple[datetime, str] | None, size: int
     ) -> tuple[Sequence[Dataset], tuple[datetime, str] | None]:
-        """A page of data sets, newest first, and where the next begins: behind a time and a digest."""
+        """A page of data sets, newest first, and where the next begins: behind a time and a digest.
+
+        There are fewer on it when they are so wide that they would make too large a message.
+        """
         datasets = self._datasets.all()
         if before:
             datasets = [each for each in datasets if (each.create_time, each.digest) < before]
-        page = datasets[:size]
-        more = len(datasets) > size
+        columns = accumulate(len(each.table.columns) for each in datasets[:size])
+        page = datasets[: max(1, sum(count <= _PAGE_COLUMNS for count in columns))]
+        more = len(datasets) > len(page)
         return page, (page[-1].create_time, page[-1].digest) if more else None
 
     async def delete(self, dataset: str) -> None:
@@ -202,6 +209,9 @@ class DatasetService:
 
     async def _keep(self, receiving: Receiving, received: Received) -> Dataset:
         record = receiving.record
+        if not receiving.path.exists():
+            # It was sent twice at once, and found to be no table meanwhile.
+            raise UploadInterrupted(record.id, 0)
         prepared = await asyncio.to_thread(self._datasets.prepare)
         try:
             table = await self._reader.read(

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from gradstream_server.data.dataset import MAX_CATEGORIES, Column, ColumnType
 
 _SHOWN = 100
+_MAX_CATEGORY = 200
+"""Characters of a category."""
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
@@ -38,7 +40,9 @@ class ColumnStatistics:
         self._first_text: tuple[int, str] = (0, "")
         self._min = np.inf
         self._max = -np.inf
-        self._sum = 0.0
+        self._mean = 0.0
+        self._numbers = 0
+        """Values so far that are any, and their mean."""
         has_categories = self._type is ColumnType.TEXT or pa.types.is_integer(arrow_type)
         self._categories: set[Any] | None = set() if has_categories else None
 
@@ -50,10 +54,7 @@ class ColumnStatistics:
         elif self._type is ColumnType.TEXT and not self._first_text[0]:
             self._find_text(values)
         if self._categories is not None:
-            self._categories.update(pc.unique(values).to_pylist())
-            self._categories.discard(None)
-            if len(self._categories) > MAX_CATEGORIES:
-                self._categories = None
+            self._add_categories(pc.unique(values).drop_null())
         self._rows += len(values)
 
     def result(self) -> Column:
@@ -68,7 +69,7 @@ class ColumnStatistics:
             first_null_row=self._first_null,
             min=float(self._min) if counts else None,
             max=float(self._max) if counts else None,
-            mean=self._sum / numbers if counts else None,
+            mean=self._mean if counts else None,
             first_infinite_row=self._first_infinite,
             first_text_row=self._first_text[0],
             first_text=self._first_text[1],
@@ -104,7 +105,23 @@ class ColumnStatistics:
             self._first_infinite = self._rows + 1 + int(np.argmax(np.isinf(as_numbers(values))))
         self._min, self._max = min(self._min, lowest), max(self._max, highest)
         with np.errstate(all="ignore"):
-            self._sum += float(numbers.sum(dtype=np.float64))
+            count = self._numbers + len(numbers)
+            mean = float(numbers.sum(dtype=np.float64)) / len(numbers)
+            if np.isinf(mean):  # The sum is past all numbers; the mean is not, where no number is.
+                mean = float((numbers / len(numbers)).sum(dtype=np.float64))
+            self._mean += mean * (len(numbers) / count) - self._mean * (len(numbers) / count)
+            self._numbers = count
+
+    def _add_categories(self, values: "pa.Array") -> None:
+        is_long = (
+            self._type is ColumnType.TEXT and (pc.max(pc.utf8_length(values)).as_py() or 0) > _MAX_CATEGORY
+        )
+        if is_long or len(values) > MAX_CATEGORIES:
+            self._categories = None
+        elif self._categories is not None:
+            self._categories.update(values.to_pylist())
+            if len(self._categories) > MAX_CATEGORIES:
+                self._categories = None
 
     def _find_text(self, values: "pa.Array") -> None:
         """Find the first value that is no number: why the column is none."""

@@ -70,8 +70,11 @@ class Upload(Protocol):
     """A file on its way here. Methods block; one thread at a time."""
 
     path: Path
-    size: int
-    """Bytes received."""
+
+    @property
+    def size(self) -> int:
+        """Bytes received."""
+        ...
 
     def append(self, content: bytes) -> None:
         """Take the next bytes.
@@ -113,6 +116,10 @@ class UploadStore(Protocol):
 
     def get(self, upload: str) -> UploadRecord | None:
         """What is known of an upload, or None."""
+        ...
+
+    def received(self, upload: str, head_digest: str) -> Received | None:
+        """What has been received of an upload; None when it does not begin so, or is gone."""
         ...
 
     def all(self) -> Sequence[UploadRecord]:

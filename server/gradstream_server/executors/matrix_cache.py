@@ -40,7 +40,8 @@ class MatrixCache:
         with suppress(FileNotFoundError):
             os.utime(entry)
             return entry
-        aside = self.folder / f"{_ASIDE}{token_hex(8)}"
+        self._remove_strays()
+        aside = self._aside()
         aside.mkdir()
         try:
             make(aside)
@@ -53,12 +54,36 @@ class MatrixCache:
 
     def _make_room(self, newest: str) -> None:
         """Remove entries that were not used for longest until the others take no more than they may."""
-        entries = [path for path in self.folder.iterdir() if not path.name.startswith(_ASIDE)]
-        sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
-        total = sum(sizes.values())
-        for path in sorted(entries, key=lambda path: path.stat().st_mtime):
+        found = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # Another makes room, too.
+                if not path.name.startswith(_ASIDE):
+                    size = sum(file.stat().st_size for file in path.iterdir())
+                    found.append((path.stat().st_mtime_ns, size, path))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in sorted(found):
             if total <= self.max_bytes:
                 return
             if path.name != newest:
-                total -= sizes[path]
+                total -= size
+                self._remove(path)
+
+    def _remove(self, entry: Path) -> None:
+        """Remove an entry, at once: nobody finds a part of one."""
+        aside = self._aside()
+        with suppress(OSError):
+            entry.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+    def _aside(self) -> Path:
+        return self.folder / f"{_ASIDE}{os.getpid()}-{token_hex(8)}"
+
+    def _remove_strays(self) -> None:
+        """Remove what processes have left that were killed while they made it."""
+        for path in self.folder.glob(f"{_ASIDE}*"):
+            try:
+                os.kill(int(path.name.removeprefix(_ASIDE).partition("-")[0]), 0)
+            except ProcessLookupError:
                 shutil.rmtree(path, ignore_errors=True)
+            except (PermissionError, ValueError):
+                continue

@@ -17,5 +17,10 @@ for _module in (
     "gradstream_server.trainers.autograd",
     "gradstream_server.trainers.module",
     "gradstream_server.executors.worker",
+    # For the readers of files.
+    "gradstream_server.data.arrays",
+    "gradstream_server.data.arrow",
+    "gradstream_server.data.delimited",
+    "gradstream_server.data.ingest",
 ):
     import_module(_module)

@@ -6,6 +6,7 @@ import multiprocessing
 import resource
 from importlib import import_module
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gradstream_server.data.dataset import Table
@@ -22,7 +23,8 @@ _MEMORY_BYTES = 2 << 30
 class TableProcesses:
     """Reads files, a process each, a few at a time. Lives on one event loop."""
 
-    def __init__(self, at_once: int) -> None:
+    def __init__(self, at_once: int, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
         self._turns = asyncio.Semaphore(at_once)
 
     async def read(self, path: Path, name: str, target: Path, max_bytes: int) -> Table:
@@ -31,19 +33,20 @@ class TableProcesses:
             ours, theirs = context.Pipe(duplex=False)
             process = context.Process(
                 target=_read,
-                args=(theirs, path, name, target, max_bytes),
+                args=(theirs, path, name, target, max_bytes, self._memory_bytes),
                 name="gradstream-reader",
                 daemon=True,
             )
-            await asyncio.to_thread(process.start)
-            theirs.close()
+            starting = asyncio.ensure_future(asyncio.to_thread(process.start))
             try:
+                await asyncio.shield(starting)
+                theirs.close()
                 result = await _receive(ours)
             finally:
                 # Nobody waits for its result any more, or it is done.
-                process.kill()
-                await asyncio.shield(asyncio.to_thread(process.join))
+                await asyncio.shield(_end(process, starting))
                 ours.close()
+                theirs.close()
         match result:
             case Table():
                 return result
@@ -54,7 +57,16 @@ class TableProcesses:
                     raise StorageFull("the disk is full")
                 raise result
         _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": process.exitcode})
-        raise UnreadableData(f"{name!r} could not be read: its reader ended with {process.exitcode}")
+        raise UnreadableData(
+            f"{name!r} could not be read: it ended its reader with {process.exitcode}; perhaps it is damaged"
+        )
+
+
+async def _end(process: BaseProcess, starting: "asyncio.Future[None]") -> None:
+    await asyncio.gather(starting, return_exceptions=True)
+    if process.pid is not None:
+        process.kill()
+        await asyncio.to_thread(process.join)
 
 
 async def _receive(pipe: Connection) -> object:
@@ -67,21 +79,21 @@ async def _receive(pipe: Connection) -> object:
     finally:
         loop.remove_reader(pipe.fileno())
     try:
-        # A message of few kilobytes comes in one piece.
         return await asyncio.to_thread(pipe.recv)
-    except EOFError:
+    except (EOFError, OSError):
+        # Also in the middle of what it says.
         return None
 
 
-def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int) -> None:
+def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int) -> None:
     """What the process runs."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ingest = import_module("gradstream_server.data.ingest").ingest
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
     try:
         pipe.send(ingest(path, name, target, max_bytes))
     except MemoryError:
-        pipe.send(UnreadableData(f"to read it takes more than {_MEMORY_BYTES >> 20} MiB of memory at once"))
+        pipe.send(UnreadableData(f"to read it takes more than {memory_bytes >> 20} MiB of memory at once"))
     except (UnreadableData, OSError) as error:
         pipe.send(error)

@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.data.room import leave_room
 from gradstream_server.data.rows import SelectedRows
 from gradstream_server.executors.faults import NoRowsLeft
 from gradstream_server.executors.matrix_cache import MatrixCache
@@ -60,10 +61,19 @@ class TrainingData:
             parts = list(zip(*_blocks(spec, rows, scaling), strict=True))
             data = cls(np.concatenate(parts[0]), np.concatenate(parts[1]), scaling)
         else:
-            data = cls._mapped(spec, cache.entry(_key(spec), lambda folder: _write(spec, rows, folder)))
+            data = cls._found_or_made(spec, rows, cache)
         if not len(data.features):
             raise NoRowsLeft
         return data
+
+    @classmethod
+    def _found_or_made(cls, spec: Spec, rows: SelectedRows, cache: MatrixCache) -> Self:
+        while True:
+            folder = cache.entry(_key(spec), lambda folder: _write(spec, rows, folder))
+            try:
+                return cls._mapped(spec, folder)
+            except FileNotFoundError:
+                continue  # Another has made room just now.
 
     @classmethod
     def _mapped(cls, spec: Spec, folder: Path) -> Self:
@@ -85,6 +95,7 @@ def _write(spec: Spec, rows: SelectedRows, folder: Path) -> None:
     # Written, not mapped: on a full disk that is an error, and not the end of the process.
     with (folder / _FEATURES).open("wb") as features_file, (folder / _TARGETS).open("wb") as targets_file:
         for features, targets in _blocks(spec, rows, scaling):
+            leave_room(folder)
             features_file.write(features.data)
             targets_file.write(targets.data)
 

@@ -59,6 +59,8 @@ class Job:
     """Of the inline data; empty for the reference experiment."""
     priority: int = 0
     cancel_on_disconnect: bool = False
+    group: str = ""
+    """What it has in common with the jobs that belong to it; empty for none."""
     state: JobState | None = None
     """None only before the first event."""
     update_time: datetime | None = None

@@ -28,12 +28,18 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSum
         max_categories=request.max_categories or _MAX_CATEGORIES,
         nulls=selecting.nulls,
     )
+    names = encoded_names(features, selection.one_hot)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        what = f"two of the model's features would be named {twice!r}; leave one of the columns out"
+        check.fail("dataset.features", what)
+        return None
     numbers = [column for column in (*features, *targets) if column.name not in selection.one_hot]
     dtype: Dtype = "float32" if all(column.arrow_type in _FLOAT32 for column in numbers) else "float64"
     return DataSummary(
         digest=dataset.digest,
         rows=dataset.table.rows,
-        feature_names=tuple(encoded_names(features, selection.one_hot)),
+        feature_names=tuple(names),
         target_names=selection.targets,
         dtype=dtype,
         inline=False,
@@ -118,6 +124,11 @@ class _Selecting:
         if one_hot is None:
             return None
         taken = {column.name for column in (*targets, *one_hot)}
+        if again := [name for name in self._request.one_hot if name in self._request.targets]:
+            self._check.fail(
+                "dataset.one_hot", f"names {again[0]!r}, which is a target too; leave it out of one"
+            )
+            return None
         numbers = [
             column
             for column in self._dataset.table.columns
@@ -174,13 +185,17 @@ class _Selecting:
 
     def _has_categories(self, column: Column) -> bool:
         most = self._request.max_categories or _MAX_CATEGORIES
-        if column.type is not ColumnType.TEXT and "int" not in column.arrow_type:
+        is_whole = column.type is ColumnType.NUMBER and "int" in column.arrow_type
+        if column.type is not ColumnType.TEXT and not is_whole:
             what = (
                 f"column {column.name!r} is {column.arrow_type}; only text and whole numbers are encoded so"
             )
             self._check.fail("dataset.one_hot", what)
-        elif not column.categories or len(column.categories) > most:
-            count = len(column.categories) or f"more than {MAX_CATEGORIES}"
+        elif not column.categories and column.nulls < self._dataset.table.rows:
+            what = f"column {column.name!r} has more than {MAX_CATEGORIES} different values, or long ones"
+            self._check.fail("dataset.one_hot", f"{what}; it cannot be encoded, leave it out")
+        elif len(column.categories) > most:
+            count = len(column.categories)
             what = f"column {column.name!r} has {count} different values; at most {most} may be encoded"
             self._check.fail("dataset.one_hot", f"{what}, see max_categories")
         else:

@@ -5,7 +5,6 @@ import base64
 import logging
 import re
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -16,7 +15,6 @@ from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
     Draining,
-    InvalidRequest,
     InvalidSpec,
     JobAlreadyEnded,
     JobBeingCancelled,
@@ -35,6 +33,7 @@ from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.presence import Presence
 from gradstream_server.jobs.queue import queued
 from gradstream_server.jobs.recovery import Recovery
+from gradstream_server.jobs.request_fields import check_group, check_priority, checked_request_id
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.retention import delete_outdated
 from gradstream_server.jobs.runner import JobRunner, Place
@@ -46,7 +45,6 @@ from gradstream_server.trainers.registry import TRAINERS
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_MAX_PRIORITY = 100
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ID_BYTES = 10  # 16 letters and digits in base 32
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
@@ -121,6 +119,7 @@ class JobService:
         request_id: str = "",
         priority: int = 0,
         cancel_on_disconnect: bool = False,
+        group: str = "",
     ) -> Job:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
@@ -130,16 +129,18 @@ class JobService:
         """
         if self._draining:
             raise Draining
-        _check_priority(priority)
+        check_priority(priority)
+        check_group(group)
         spec, data = await self._resolve(request)
         job = Job(
             id=base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
-            request_id=_checked_request_id(request_id),
+            request_id=checked_request_id(request_id),
             spec=self._codec.encode_spec(spec),
             create_time=datetime.now(UTC),
             data_digest=spec.data.digest if spec.data.inline or spec.data.selection else "",
             priority=priority,
             cancel_on_disconnect=cancel_on_disconnect,
+            group=group,
         )
         # What was refused leaves nothing, and that of an id used again is told before its data are kept.
         if spec.data.inline and (existing := await self._find(job)):
@@ -197,7 +198,7 @@ class JobService:
         existing = await asyncio.to_thread(self._store.find_request, job.request_id)
         if existing is None:
             return None
-        for same in ("spec", "priority", "cancel_on_disconnect"):
+        for same in ("spec", "priority", "cancel_on_disconnect", "group"):
             if getattr(existing, same) != getattr(job, same):
                 raise RequestIdReused(existing.request_id, existing.id)
         return existing
@@ -220,10 +221,15 @@ class JobService:
         return await self._log.get(job)
 
     async def page(
-        self, states: Collection[JobState], before: int | None, size: int
+        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
     ) -> tuple[Sequence[Job], int | None]:
-        """A page of jobs, newest first, and where the next begins."""
-        return await asyncio.to_thread(self._store.page, states, before, size)
+        """A page of jobs, newest first, of a group or of all, and where the next begins.
+
+        Raises:
+            InvalidRequest: no job can be of such a group.
+        """
+        check_group(group)
+        return await asyncio.to_thread(self._store.page, states, before, size, group)
 
     def jobs_ahead(self, job: Job) -> int | None:
         """How many jobs are ahead of one that waits; None when it does not wait."""
@@ -343,20 +349,3 @@ def _living(job: Job, done: str) -> Job:
     if job.state is JobState.CANCELLING:
         raise JobBeingCancelled(job.id)
     return job
-
-
-def _check_priority(priority: int) -> None:
-    if not -_MAX_PRIORITY <= priority <= _MAX_PRIORITY:
-        what = f"is {priority}; it has to be from -{_MAX_PRIORITY} to {_MAX_PRIORITY}"
-        raise InvalidRequest([Violation("priority", what)])
-
-
-def _checked_request_id(request_id: str) -> str:
-    try:
-        parsed = uuid.UUID(request_id) if request_id else uuid.uuid4()
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.version != 4:
-        what = f"is {request_id!r}; it has to be a UUID of version 4, such as {uuid.uuid4()}"
-        raise InvalidRequest([Violation("request_id", what)])
-    return str(parsed)

@@ -59,12 +59,13 @@ class JobStore(Protocol):
         ...
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int
+        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
     ) -> tuple[list[Job], int | None]:
         """At most `size` jobs, newest first, and the cursor of the next page, or None at the end.
 
         Args:
             states: only jobs in one of these; all when empty.
+            group: only jobs of this group; all when empty.
             before: the cursor that the page before has given; None for the newest.
         """
         ...

@@ -9,7 +9,7 @@ import grpc
 from gradstream.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_grpc
 from gradstream_server.data.dataset import Column, Dataset
 from gradstream_server.data.service import DatasetService
-from gradstream_server.jobs.errors import InvalidRequest, Violation
+from gradstream_server.jobs.errors import InvalidRequest, NoRoom, Violation
 from gradstream_server.rpc.codec import timestamp
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -42,6 +42,10 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
                         what = "has to be `chunk` or `end`, once an upload is begun"
                         raise InvalidRequest([Violation("part", what)])
             raise InvalidRequest([Violation("end", "is missing; it has to be the last part of an upload")])
+        except NoRoom:
+            # Others need what room it has taken.
+            await self._service.forget(receiving)
+            raise
         finally:
             await receiving.leave()
 

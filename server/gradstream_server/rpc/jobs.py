@@ -32,6 +32,7 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         cancel_on_disconnect=job.cancel_on_disconnect,
         restarts=job.restarts,
         checkpoint_epoch=job.checkpoints[0].epoch if job.checkpoints else 0,
+        group=job.group,
     )
     message.spec.ParseFromString(job.spec)
     return message

@@ -35,7 +35,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     ) -> AsyncIterator[event_pb2.TrainingEvent]:
         with self._one_watch():
             job = await self._service.create(
-                _spec(request), request.request_id, request.priority, request.cancel_on_disconnect
+                _spec(request),
+                request.request_id,
+                request.priority,
+                request.cancel_on_disconnect,
+                request.group,
             )
             async for event in self._watch(job.id, 0):
                 yield event
@@ -53,7 +57,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def CreateJob(
         self, request: training_service_pb2.CreateJobRequest, context: Context
     ) -> job_pb2.Job:
-        job = await self._service.create(_spec(request), request.request_id, request.priority)
+        job = await self._service.create(
+            _spec(request), request.request_id, request.priority, group=request.group
+        )
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
     async def GetJob(self, request: training_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
@@ -67,7 +73,10 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             what = f"is {request.page_size}; it has to be from 1 to {_MAX_PAGE}, or 0 for {_DEFAULT_PAGE}"
             raise InvalidRequest([Violation("page_size", what)])
         page, cursor = await self._service.page(
-            jobs.states(request.states), jobs.cursor(request.page_token), request.page_size or _DEFAULT_PAGE
+            jobs.states(request.states),
+            jobs.cursor(request.page_token),
+            request.page_size or _DEFAULT_PAGE,
+            request.group,
         )
         return training_service_pb2.ListJobsResponse(
             jobs=[jobs.to_listed(job, self._service.jobs_ahead(job)) for job in page],

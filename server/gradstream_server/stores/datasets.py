@@ -1,9 +1,11 @@
 """Data sets as folders named by digest: the Arrow file, and what is known of it as JSON."""
 
 import json
+import logging
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +16,8 @@ from gradstream_server.data.dataset import Column, ColumnType, Dataset, Table
 from gradstream_server.jobs.store import StorageFull
 from gradstream_server.stores.durable import ASIDE, make_folder, sync_folder, write_file
 from gradstream_server.stores.reserve import NO_ROOM
+
+_logger = logging.getLogger(__name__)
 
 FORMAT = 1
 """To be raised with every change of what is written."""
@@ -31,6 +35,9 @@ class DatasetFolder:
         try:
             return _from_json(json.loads((self.path / digest / _FACTS).read_bytes()))
         except FileNotFoundError:
+            return None
+        except (KeyError, TypeError, ValueError) as error:
+            _logger.warning("a data set is damaged", extra={"digest": digest, "error": repr(error)})
             return None
 
     def table(self, digest: str) -> Path:
@@ -70,6 +77,10 @@ class FileDatasets:
         try:
             write_file(prepared.with_name(_FACTS), lambda file: file.write(facts))
             with self._lock:
+                if dataset.digest in self._datasets:
+                    return
+                # One that was damaged gives way.
+                self._put_aside(dataset.digest)
                 prepared.parent.rename(self._folder / dataset.digest)
                 sync_folder(self._folder)
                 self._datasets[dataset.digest] = dataset
@@ -85,10 +96,14 @@ class FileDatasets:
         with self._lock:
             if self._datasets.pop(digest, None) is None:
                 return
-            # Whoever has it mapped keeps it until he is done.
-            aside = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
+            self._put_aside(digest)
+
+    def _put_aside(self, digest: str) -> None:
+        aside = self._folder / f"{ASIDE}{secrets.token_hex(8)}"
+        with suppress(FileNotFoundError):
             (self._folder / digest).rename(aside)
             sync_folder(self._folder)
+        # Whoever has it mapped keeps it until he is done.
         shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -97,7 +112,8 @@ def _to_json(dataset: Dataset) -> dict[str, Any]:
 
 
 def _from_json(facts: dict[str, Any]) -> Dataset:
-    del facts["format"]
+    if facts.pop("format") != FORMAT:
+        raise ValueError("it is of another version")
     table = facts.pop("table")
     columns = tuple(
         Column(**column | {"type": ColumnType(column["type"]), "categories": tuple(column["categories"])})

@@ -11,7 +11,16 @@ from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import Checkpointed
 from gradstream_server.jobs.job import Job, JobState
 
-_FIXED = {"id", "request_id", "spec", "create_time", "data_digest", "priority", "cancel_on_disconnect"}
+_FIXED = {
+    "id",
+    "request_id",
+    "spec",
+    "create_time",
+    "data_digest",
+    "priority",
+    "cancel_on_disconnect",
+    "group",
+}
 CHANGING = [field.name for field in fields(Job) if field.name not in _FIXED]
 """Columns that events change."""
 _TIMES = ("create_time", "update_time", "start_time", "end_time", "attempt_time")

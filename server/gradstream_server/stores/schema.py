@@ -43,9 +43,11 @@ JOBS = Table(
     Column("earlier_attempts_s", Double, nullable=False),
     Column("has_started", Boolean, nullable=False),
     Column("checkpoints", Text, nullable=False, comment="JSON: [{epoch, name}], newest first"),
+    Column("group", String(64), nullable=False, comment="empty for none"),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_data", "data_digest"),
     Index("jobs_by_end", "end_time"),
+    Index("jobs_by_group", "group", "number"),
 )
 
 EVENTS = Table(
@@ -56,5 +58,5 @@ EVENTS = Table(
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""

@@ -164,11 +164,13 @@ class SqlJobStore:
         return from_row(row) if row else None
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int
+        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
     ) -> tuple[list[Job], int | None]:
         query = select(JOBS).order_by(JOBS.c.number.desc()).limit(size + 1)
         if states:
             query = query.where(JOBS.c.state.in_([str(state) for state in states]))
+        if group:
+            query = query.where(JOBS.c.group == group)
         if before is not None:
             query = query.where(JOBS.c.number < before)
         with self._engine.connect() as connection:

@@ -277,9 +277,10 @@ def test_many_threads_share_a_client(client: Client) -> None:
 
 def test_jobs_are_listed_newest_first_over_many_pages(tmp_path: Path) -> None:
     with running_server(tmp_path / "data") as server, Client(server.address) as client:
-        made = [client.create(epochs=1).id for _ in range(230)]
+        made = [client.create(epochs=1, group="even" if i % 2 == 0 else "").id for i in range(230)]
         client.watch(made[-1]).result()
         assert [job.id for job in client.jobs()] == made[::-1]
+        assert [job.id for job in client.jobs(group="even")] == made[-2::-2]
         with pytest.raises(JobFailedError):
             client.train(learning_rate=1e9, epochs=1000).result()
         assert [job.state for job in client.jobs(["failed"])] == [JobState.FAILED]

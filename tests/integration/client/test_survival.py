@@ -255,9 +255,15 @@ def test_a_job_that_takes_too_much_memory(client: Client) -> None:
         ({"priority": 101}, "priority"),
         ({"priority": 2**40}, "priority"),
         ({"priority": 0.5}, "priority"),
+        ({"group": "a b"}, "group"),
+        ({"group": "x" * 65}, "group"),
+        ({"group": None}, "group"),
+        ({"group": "\udc80"}, "group"),
     ],
 )
-def test_limits_and_priorities_that_are_refused(client: Client, options: dict[str, Any], field: str) -> None:
+def test_limits_priorities_and_groups_that_are_refused(
+    client: Client, options: dict[str, Any], field: str
+) -> None:
     for call in (client.train, client.create):
         with pytest.raises(InvalidArgumentError) as caught:
             call(**options)

@@ -92,6 +92,10 @@ def test_several_mistakes_are_told_at_once(calls: Calls) -> None:
     assert refusal(lambda: calls.create(reference(initial_parameters=parameters))).code is INVALID
 
 
+def create_job(**fields: Any) -> training_service_pb2.CreateJobRequest:
+    return training_service_pb2.CreateJobRequest(spec=reference(), **fields)
+
+
 def test_requests_without_what_they_need(calls: Calls) -> None:
     """A client that forgets a field would be told of something else."""
     training = calls.training
@@ -112,6 +116,9 @@ def test_requests_without_what_they_need(calls: Calls) -> None:
         ),
         (lambda: training.ListJobs(training_service_pb2.ListJobsRequest(states=[2, 0])), "states[1]"),
         (lambda: training.ListJobs(training_service_pb2.ListJobsRequest(states=[99])), "states[0]"),
+        (lambda: training.ListJobs(training_service_pb2.ListJobsRequest(group="a b")), "group"),
+        (lambda: training.CreateJob(create_job(group="x" * 65)), "group"),
+        (lambda: training.Train(training_service_pb2.TrainRequest(spec=reference(), group="ü")), "group"),
     ]
     for call, field in cases:
         answer = refusal(call)

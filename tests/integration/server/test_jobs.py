@@ -5,7 +5,16 @@ import uuid
 import grpc
 import numpy as np
 import pytest
-from tests.integration.server.calls import ENDED, Calls, endless, inline, reference, refusal, tensor
+from tests.integration.server.calls import (
+    ENDED,
+    TIMEOUT_S,
+    Calls,
+    endless,
+    inline,
+    reference,
+    refusal,
+    tensor,
+)
 from tests.server import RunningServer
 
 from gradstream.v1 import event_pb2, spec_pb2, training_service_pb2
@@ -46,6 +55,20 @@ def test_jobs_of_some_states(calls: Calls) -> None:
     found = page(calls, 1000, "", event_pb2.JOB_STATE_FAILED).jobs
     assert found[0].id == failed
     assert {job.state for job in found} == {event_pb2.JOB_STATE_FAILED}
+
+
+def test_jobs_of_a_group(calls: Calls) -> None:
+    """A user would not find the runs that he has started together."""
+    create = training_service_pb2.CreateJobRequest(spec=reference(), group="of-the-test")
+    created = calls.training.CreateJob(create, timeout=TIMEOUT_S)
+    train = training_service_pb2.TrainRequest(spec=reference(), group="of-the-test")
+    events = list(calls.training.Train(train, timeout=TIMEOUT_S))
+    trained = events[0].job
+    calls.train(reference())
+    request = training_service_pb2.ListJobsRequest(group="of-the-test")
+    found = calls.training.ListJobs(request, timeout=TIMEOUT_S).jobs
+    assert [job.id for job in found] == [trained, created.id]
+    assert {created.group, calls.get(trained).group, found[0].group} == {"of-the-test"}
 
 
 def test_a_listed_job_is_the_job(calls: Calls) -> None:

@@ -77,6 +77,7 @@ def test_labels() -> None:
         ("spec.optimizer.name", "--optimizer"),
         ("spec.optimizer.options.betas[0]", "--set optimizer.betas[0]"),
         ("priority", "--priority"),
+        ("group", "--group"),
         ("job", "JOB"),
     ],
 )

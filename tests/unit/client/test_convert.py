@@ -120,10 +120,10 @@ def test_what_is_not_set_on_a_job_is_none() -> None:
 def test_how_a_job_survives() -> None:
     message = job_pb2.Job(id="j", state=event_pb2.JOB_STATE_PAUSED)
     message.priority, message.cancel_on_disconnect = -3, True
-    message.restarts, message.checkpoint_epoch = 2, 40
+    message.restarts, message.checkpoint_epoch, message.group = 2, 40, "g"
     job = job_of(message)
     assert (job.state, job.priority, job.cancel_on_disconnect) == (JobState.PAUSED, -3, True)
-    assert (job.restarts, job.checkpoint_epoch) == (2, 40)
+    assert (job.restarts, job.checkpoint_epoch, job.group) == (2, 40, "g")
 
 
 def test_a_spec_says_whether_it_has_data() -> None:

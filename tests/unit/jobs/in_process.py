@@ -215,9 +215,9 @@ class HeldStore:
         return self.store.find_request(request_id)
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int
+        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
     ) -> tuple[list[Job], int | None]:
-        return self.store.page(states, before, size)
+        return self.store.page(states, before, size, group)
 
     def events(self, job: str, after: int, max_bytes: int) -> list[EventRecord]:
         return self.store.events(job, after, max_bytes)

@@ -54,7 +54,8 @@ class Serving:
 
     async def create(self, request_id: str = "", **fields: Any) -> Job:
         """Start a job: the manual reference experiment, unless fields say otherwise."""
-        asked = {name: fields.pop(name) for name in ("priority", "cancel_on_disconnect") if name in fields}
+        beside = ("priority", "cancel_on_disconnect", "group")
+        asked = {name: fields.pop(name) for name in beside if name in fields}
         return await self.service.create(SpecRequest("manual", device="cpu", **fields), request_id, **asked)
 
     async def running(self, **fields: Any) -> Job:

@@ -70,6 +70,38 @@ async def test_an_id_used_again_for_another_spec_is_refused(store: HeldStore) ->
         assert len(store.page([], None, 100)[0]) == 1
 
 
+async def test_an_id_used_again_for_another_group_is_refused(store: HeldStore) -> None:
+    """A sweep would take the run of another one for its own."""
+    async with serving(store) as its:
+        request_id = new_id()
+        job = await its.create(request_id, group="a")
+        assert (await its.create(request_id, group="a")).id == job.id
+        for group in ("", "b"):
+            with pytest.raises(RequestIdReused):
+                await its.create(request_id, group=group)
+
+
+@pytest.mark.parametrize("group", ["", "a", "A-1_b.c", "x" * 64, "..", "-"])
+async def test_names_of_groups(store: HeldStore, group: str) -> None:
+    """Jobs that belong together could not be found together."""
+    async with serving(store) as its:
+        job, other = await its.create(group=group), await its.create(group="other")
+        assert job.group == group
+        found, _ = await its.service.page([], None, 10, group)
+        assert [each.id for each in found] == ([job.id] if group else [other.id, job.id])
+
+
+@pytest.mark.parametrize("group", ["x" * 65, " ", "a b", "a/b", "ä", "a\n", "a\0", "*", "%"])
+async def test_what_is_no_name_of_a_group_is_refused(store: HeldStore, group: str) -> None:
+    """A user would be given a group that no command line can ask for."""
+    async with serving(store) as its:
+        for call in (its.create(group=group), its.service.page([], None, 10, group)):
+            with pytest.raises(InvalidRequest, match=r"group: .*at most 64 letters") as raised:
+                await call
+            assert [each.field for each in raised.value.violations] == ["group"]
+        assert store.page([], None, 10)[0] == []
+
+
 @pytest.mark.parametrize(
     "request_id", ["7", "x" * 36, str(uuid.uuid1()), "00000000-0000-0000-0000-000000000000"]
 )
