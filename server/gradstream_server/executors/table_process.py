@@ -85,9 +85,7 @@ async def _receive(pipe: Connection) -> object:
         return None
 
 
-def _read(
-    pipe: Connection, path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int
-) -> None:
+def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int) -> None:
     """What the process runs."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ingest = import_module("gradstream_server.data.ingest").ingest
