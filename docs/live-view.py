@@ -10,23 +10,19 @@ from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
 from gradstream import Client
-from gradstream.cli.csv_table import read_table
 from gradstream.cli.live_view import LiveView
 
 EPOCHS = 60_000
 
-table = read_table("examples/data/seattle-weather.csv", ["temp_max"])
 console = Console(record=True, force_terminal=True, width=84, highlight=False, file=io.StringIO())
 with Client(sys.argv[1] if len(sys.argv) > 1 else None) as client:
     run = client.train(
-        table.features,
-        table.targets,
+        dataset=client.upload("examples/data/seattle-weather.csv"),
+        target_columns="temp_max",
         trainer="module",
         epochs=EPOCHS,
         learning_rate=0.00005,
         standardize=True,
-        feature_names=table.feature_names,
-        target_names=table.target_names,
     )
     view = LiveView(run, None, "", console)
     for event in run.events():

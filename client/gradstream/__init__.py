@@ -54,7 +54,10 @@ if TYPE_CHECKING:
     from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
     from gradstream.server_info import Device, Health, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
+    from gradstream.space import LogUniform, Uniform
     from gradstream.spec import Part, Spec, SpecOptions
+    from gradstream.sweep import AsyncSweep, Sweep
+    from gradstream.sweep_run import SweepRun
 
 __version__ = "0.1.0"
 
@@ -64,6 +67,7 @@ __all__ = [
     "AsyncClient",
     "AsyncReplay",
     "AsyncRun",
+    "AsyncSweep",
     "CallCancelledError",
     "Checkpoint",
     "Client",
@@ -89,6 +93,7 @@ __all__ = [
     "JobState",
     "JobWarning",
     "Limits",
+    "LogUniform",
     "NotFoundError",
     "OutOfRangeError",
     "Part",
@@ -106,8 +111,11 @@ __all__ = [
     "SpecOptions",
     "Started",
     "StateChange",
+    "Sweep",
+    "SweepRun",
     "TrainerInfo",
     "UnavailableError",
+    "Uniform",
     "UnsupportedError",
     "Validation",
     "Violation",
@@ -115,7 +123,20 @@ __all__ = [
 ]
 
 # In the order of what they cost to import; each imports those before it that it needs.
-_MODULES = ("errors", "server_info", "spec", "job", "dataset", "events", "client", "run", "replay", "aio")
+_MODULES = (
+    "errors",
+    "server_info",
+    "spec",
+    "space",
+    "job",
+    "dataset",
+    "events",
+    "sweep",
+    "client",
+    "run",
+    "replay",
+    "aio",
+)
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Literal, Self, Unpack
 from uuid import UUID
 
 from numpy.typing import ArrayLike
@@ -23,7 +23,10 @@ from gradstream.run import WatchedRun
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import RetryCallback, Session
 from gradstream.source import Source
+from gradstream.space import Space
 from gradstream.spec import SpecOptions
+from gradstream.sweep import AsyncSweep
+from gradstream.sweep_steps import Plan, SweepSteps
 from gradstream.upload import ProgressCallback
 
 
@@ -125,9 +128,9 @@ class AsyncClient:
         self.server = server_address(server)
         """Where the server is."""
         self._transport = AsyncTransport(self.server)
-        session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
-        self._operations = Operations(session)
-        self._datasets = DatasetOperations(session)
+        self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
+        self._operations = Operations(self._session)
+        self._datasets = DatasetOperations(self._session)
 
     async def train(
         self,
@@ -204,6 +207,25 @@ class AsyncClient:
         """Train again what a job has trained, as a new job, to see whether it comes to the same."""
         reader, original = await self._operations.replay(job, request_id)
         return AsyncReplay(AsyncRun(reader), original)
+
+    def sweep(
+        self,
+        vary: Space,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        draws: int | None = None,
+        search: Literal["random", "optuna"] = "random",
+        at_once: int | None = None,
+        group: str = "",
+        priority: int = 0,
+        objective: str = "loss",
+        **options: Unpack[SpecOptions],
+    ) -> AsyncSweep:
+        """Train one run for each of some options, and find the best, as `Client.sweep` does."""
+        seed = options.get("seed") or 0
+        plan = Plan(vary, draws, search, seed, at_once, group, priority, objective)
+        return AsyncSweep(SweepSteps(self._operations, self._session, plan, features, targets, **options))
 
     async def upload(
         self, source: Source, *, name: str | None = None, on_progress: ProgressCallback | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Literal, Self, Unpack
 from uuid import UUID
 
 from numpy.typing import ArrayLike
@@ -18,7 +18,10 @@ from gradstream.run import Run
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import RetryCallback, Session
 from gradstream.source import Source
+from gradstream.space import Space
 from gradstream.spec import SpecOptions
+from gradstream.sweep import Sweep
+from gradstream.sweep_steps import Plan, SweepSteps
 from gradstream.transport import BlockingTransport, finish
 from gradstream.upload import ProgressCallback
 
@@ -53,9 +56,9 @@ class Client:
         self.server = server_address(server)
         """Where the server is."""
         self._transport = BlockingTransport(self.server)
-        session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
-        self._operations = Operations(session)
-        self._datasets = DatasetOperations(session)
+        self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
+        self._operations = Operations(self._session)
+        self._datasets = DatasetOperations(self._session)
 
     def train(
         self,
@@ -201,6 +204,44 @@ class Client:
         """
         reader, original = finish(self._operations.replay(job, request_id))
         return Replay(Run(reader), original)
+
+    def sweep(
+        self,
+        vary: Space,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        *,
+        draws: int | None = None,
+        search: Literal["random", "optuna"] = "random",
+        at_once: int | None = None,
+        group: str = "",
+        priority: int = 0,
+        objective: str = "loss",
+        **options: Unpack[SpecOptions],
+    ) -> Sweep:
+        """Train one run for each of some options, a few at a time, and find the best; nothing is sent yet.
+
+            sweep = client.sweep({"learning_rate": [0.01, 0.1], "batch_size": [64, 256]}, x, y, epochs=50)
+            for run in sweep: ...
+            print(sweep.best.options, sweep.best.result.parameters)
+
+        vary: by the name of an option, the values that it takes, or with `draws` also `Uniform(low, high)` or
+            `LogUniform(low, high)`.
+        features, targets, priority, options: as for `train`.
+        draws: how many runs to draw. Default: the grid, every combination of the values.
+        search: how they are drawn: at "random", seeded by the option `seed`, or by "optuna", from what has
+            come of those before; that needs gradstream[sweep].
+        at_once: how many jobs may be there that have not ended. Default: as many as the server has workers.
+        group: the group of the jobs. A sweep of a group that is there already goes on with it: what was
+            trained is not trained again. Default: a new one.
+        objective: what to look for: the final "loss".
+
+        Each run is a job of its own. One that fails counts as worse than all others. Raises ValueError for
+        what cannot be varied; iterating raises what `create` does, and the jobs that are there go on.
+        """
+        seed = options.get("seed") or 0
+        plan = Plan(vary, draws, search, seed, at_once, group, priority, objective)
+        return Sweep(SweepSteps(self._operations, self._session, plan, features, targets, **options))
 
     def upload(
         self, source: Source, *, name: str | None = None, on_progress: ProgressCallback | None = None

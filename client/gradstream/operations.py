@@ -8,7 +8,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from gradstream.convert import job_of, server_info_of, state_number, state_of, validation_of
 from gradstream.errors import FailedPreconditionError, InvalidArgumentError
-from gradstream.events import Receipt
+from gradstream.events import Completed, Receipt
 from gradstream.job import Job, JobState
 from gradstream.methods import (
     CANCEL_JOB,
@@ -88,9 +88,13 @@ class Operations:
                 code="FAILED_PRECONDITION",
                 reason="JOB_NOT_SUCCEEDED",
             )
-        last = Reader(self._session, WatchJobRequest(job=job, after_sequence=message.last_sequence - 1))
-        receipt = (await last.read_to_end()).receipt
-        return await self.train(message.spec, request_id), receipt
+        original = await self.result(job_of(message))
+        return await self.train(message.spec, request_id), original.receipt
+
+    async def result(self, job: Job) -> Completed:
+        """What a job that has ended has led to. Raises JobEndedError for one without a result."""
+        last = Reader(self._session, WatchJobRequest(job=job.id, after_sequence=job.last_sequence - 1))
+        return await last.read_to_end()
 
     async def watch(self, job: str, after_sequence: int) -> Reader:
         """Attach to a job; a refusal is raised here."""

@@ -1,11 +1,22 @@
 """Whether a log is one that the contract allows, whatever it is that was trained."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tests.chaos.strict_reader import is_last
 
-from gradstream import Checkpoint, Completed, EpochUpdates, Event, Job, JobState, Started, StateChange
+from gradstream import (
+    Checkpoint,
+    Completed,
+    EpochUpdates,
+    Event,
+    Job,
+    JobState,
+    JobWarning,
+    Started,
+    StateChange,
+)
 
 # As drawn in event.proto. SUCCEEDED is said by `completed`.
 _NEXT = {
@@ -23,6 +34,11 @@ _NEXT = {
     JobState.PAUSED: {JobState.QUEUED, JobState.CANCELLED},
 }
 
+_KEPT = 2
+"""Checkpoints of a job."""
+_NAME = re.compile(r"checkpoint (\d+)-(\d+) ")
+"""By attempt and epoch."""
+
 
 @dataclass
 class _Standing:
@@ -35,8 +51,8 @@ class _Standing:
     started: bool = False
     epoch: int = 0
     loss: float | None = None
-    checkpoint: int = 0
-    checkpoint_attempt: int = 0
+    checkpoints: tuple[tuple[int, int], ...] = ()
+    """Attempt and epoch of those that another attempt may go on from, the newest first."""
 
 
 def breaches(log: list[Event], answers: list[Job]) -> Iterator[str]:
@@ -58,7 +74,8 @@ def breaches(log: list[Event], answers: list[Job]) -> Iterator[str]:
 
 
 def _told(now: _Standing) -> tuple[JobState | None, int, int, int, float | None, int]:
-    return now.state, now.attempt, now.restarts, now.epoch, now.loss, now.checkpoint
+    checkpoint = now.checkpoints[0][1] if now.checkpoints else 0
+    return now.state, now.attempt, now.restarts, now.epoch, now.loss, checkpoint
 
 
 def _advance(now: _Standing, event: Event) -> Iterator[str]:
@@ -84,9 +101,19 @@ def _advance(now: _Standing, event: Event) -> Iterator[str]:
                 yield f"epochs {event.epochs} after {now.epoch}"
             now.epoch, now.loss = int(event.epochs[-1]), float(event.losses[-1])
         case Checkpoint(epoch=epoch):
-            if now.checkpoint_attempt == event.attempt and epoch <= now.checkpoint:
-                yield f"a checkpoint of epoch {epoch} after one of {now.checkpoint}"
-            now.checkpoint, now.checkpoint_attempt = epoch, event.attempt
+            for attempt, earlier in now.checkpoints:
+                if attempt == event.attempt and epoch <= earlier:
+                    yield f"a checkpoint of epoch {epoch} after one of {earlier}"
+            now.checkpoints = ((event.attempt, epoch), *now.checkpoints)[:_KEPT]
+        case JobWarning(reason="CHECKPOINT_DAMAGED", message=message):
+            unusable = _NAME.search(message)
+            if not unusable:
+                yield f"a warning that names no checkpoint: {message}"
+                return
+            name = int(unusable[1]), int(unusable[2])
+            if name not in now.checkpoints:
+                yield f"checkpoint {name} is damaged, which is none of {now.checkpoints}"
+            now.checkpoints = tuple(kept for kept in now.checkpoints if kept != name)
     if event.attempt != now.attempt:
         yield f"attempt {event.attempt} after {now.attempt}"
 

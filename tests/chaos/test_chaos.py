@@ -6,7 +6,7 @@ import pytest
 from tests.chaos.round import run_round
 
 SEED = 1
-SECONDS = 120
+SECONDS = 90
 
 
 @pytest.mark.timeout(600)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _BLANK = 0x2800
 _LOG_FROM_RATIO = 50.0
-_DEEPEST = 1e-16
+DEEPEST = 1e-16
+"""Of the highest value: what is less is drawn at the lower edge of a logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:
         return Chart([" " * width] * height, 0.0, 0.0, False)
     low, high = _ranges(values, 2 * width)
     highest, lowest = float(high.max()), float(low.min())
-    floor = highest * _DEEPEST
-    logarithmic = lowest >= 0 and highest > _LOG_FROM_RATIO * max(lowest, floor) and highest > 0
+    floor = highest * DEEPEST
+    logarithmic = spans_magnitudes(lowest, highest)
     if logarithmic:
         bottom = max(lowest, floor)
         low, high = np.log(np.maximum(low, bottom)), np.log(np.maximum(high, bottom))
@@ -61,6 +62,11 @@ def labelled(chart: Chart, first_epoch: int, last_epoch: int) -> list[str]:
     return [*lines, f"{'':{margin}}  {first_epoch:<{max(1, width - len(last))}}{last}"]
 
 
+def spans_magnitudes(lowest: float, highest: float) -> bool:
+    """Whether values from the lowest to the highest need a logarithmic scale to be told apart."""
+    return lowest >= 0 and highest > _LOG_FROM_RATIO * max(lowest, highest * DEEPEST) and highest > 0
+
+
 def _ranges(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Smallest and largest value of each column of dots; fewer values are spread over all columns."""
     if values.size <= columns:
@@ -72,15 +78,30 @@ def _ranges(values: NDArray[np.float64], columns: int) -> tuple[NDArray[np.float
 
 
 def _plot(low: NDArray[np.float64], high: NDArray[np.float64], height: int) -> list[str]:
-    rows, columns = 4 * height, len(low)
-    bottom, extent = low.min(), np.ptp(np.concatenate([low, high])) or 1.0
+    return braille(dots(low, high, float(low.min()), float(high.max()), height))
+
+
+def dots(
+    low: NDArray[np.float64], high: NDArray[np.float64], bottom: float, top: float, height: int
+) -> NDArray[np.bool_]:
+    """Which dots (4 * height, columns) a curve goes through, from the top."""
+    rows, extent = 4 * height, (top - bottom) or 1.0
     top_row = np.rint((rows - 1) * (1 - (high - bottom) / extent)).astype(int)
     end_row = np.rint((rows - 1) * (1 - (low - bottom) / extent)).astype(int)
     # Each column reaches towards the one before it, so that the curve has no holes.
     top_row[1:] = np.where(top_row[1:] > end_row[:-1] + 1, end_row[:-1] + 1, top_row[1:])
     end_row[1:] = np.where(end_row[1:] < top_row[:-1] - 1, top_row[:-1] - 1, end_row[1:])
     row = np.arange(rows)[:, None]
-    dots = (row >= top_row) & (row <= end_row)
-    cells = dots.reshape(height, 4, columns // 2, 2)
-    codes = (cells * _DOTS[:, None, :]).sum(axis=(1, 3)) + _BLANK
+    return (row >= top_row) & (row <= end_row)
+
+
+def cells(dots: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Dots by the characters that they are in: (height, 4, width, 2)."""
+    rows, columns = dots.shape
+    return dots.reshape(rows // 4, 4, columns // 2, 2)
+
+
+def braille(dots: NDArray[np.bool_]) -> list[str]:
+    """Dots as lines of characters."""
+    codes = (cells(dots) * _DOTS[:, None, :]).sum(axis=(1, 3)) + _BLANK
     return ["".join(map(chr, line)) for line in codes.tolist()]

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_status import rpc_status
 
 from gradstream.v1 import (
+    dataset_service_pb2_grpc,
     event_pb2,
     job_pb2,
     spec_pb2,
@@ -43,6 +44,7 @@ class Calls:
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
         self.training = training_service_pb2_grpc.TrainingServiceStub(channel)
+        self.datasets = dataset_service_pb2_grpc.DatasetServiceStub(channel)
         self.system = system_service_pb2_grpc.SystemServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
 

@@ -7,15 +7,17 @@ import gradstream
 
 def test_exported_names() -> None:
     assert set(gradstream.__all__) == {
-        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun",
+        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun", "AsyncSweep",
         "CallCancelledError", "Checkpoint", "Client", "Column", "ColumnType", "Completed", "Dataset",
         "DeadlineExceededError", "Device",
         "EpochUpdate", "EpochUpdates", "Event", "FailedPreconditionError", "Fault", "GradstreamError",
         "Health", "Heartbeat", "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError",
-        "JobFailedError", "JobState", "JobWarning", "Limits", "NotFoundError", "OutOfRangeError",
-        "Part", "PartInfo", "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError", "Run", "Scaling",
+        "JobFailedError", "JobState", "JobWarning", "Limits", "LogUniform", "NotFoundError",
+        "OutOfRangeError", "Part", "PartInfo", "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError",
+        "Run", "Scaling",
         "ServerFaultError", "ServerInfo",
-        "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "TrainerInfo",
+        "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "Sweep", "SweepRun",
+        "TrainerInfo", "Uniform",
         "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__",
     }  # fmt: skip
 
@@ -40,6 +42,7 @@ def test_both_clients_offer_the_same() -> None:
     assert public(gradstream.Client) == public(gradstream.AsyncClient)
     assert public(gradstream.Run) == public(gradstream.AsyncRun)
     assert public(gradstream.Replay) == public(gradstream.AsyncReplay)
+    assert public(gradstream.Sweep) == public(gradstream.AsyncSweep)
 
 
 def test_both_clients_take_the_same() -> None:

@@ -1,0 +1,79 @@
+"""The whole curve of a job so far, and what a legend says of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream.cli.report import counted
+from gradstream.client import Client
+from gradstream.job import Job, JobState
+from gradstream.spec import Spec
+
+# What a job is told by in any case, what says little of its curve, and what is no single value.
+_NOT_TOLD = {"trainer", "epochs", "reference", "dataset", "data_digest", "report_every"}
+_NOT_TOLD |= {"max_memory_bytes", "max_seconds"}
+
+_LARGEST = 1e250
+"""Above it, the margins and ticks of a chart are no floats any more."""
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """A job, and the loss of each epoch that it has told of."""
+
+    job: Job
+    epochs: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+    @property
+    def drawn(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Epochs and losses that can be drawn: without those of a run that has lost all measure."""
+        sane = np.abs(self.losses) < _LARGEST
+        return self.epochs[sane], self.losses[sane]
+
+    @property
+    def outcome(self) -> str:
+        """How far it has come: `loss 10.98 after 60 epochs`; and its state, unless it has succeeded."""
+        state = "" if self.job.state is JobState.SUCCEEDED else f", {self.job.state.lower()}"
+        if not len(self.losses):
+            return f"no epochs{state}"
+        return f"loss {self.losses[-1]:.6g} after {counted(int(self.epochs[-1]), 'epoch')}{state}"
+
+
+def read_history(client: Client, job: str) -> History:
+    """What a job has told of until now, without waiting for more. Raises NotFoundError."""
+    found = client.get(job)
+    with client.watch(job) as run:
+        for event in run.events():
+            if event.sequence >= found.last_sequence:
+                break
+    return History(found, run.epochs, run.losses)
+
+
+def labels(histories: Sequence[History]) -> list[str]:
+    """A name for each: its job, its trainer, and the values of its spec in which they differ."""
+    specs = [history.job.spec for history in histories]
+    names = [
+        field.name
+        for field in fields(Spec)
+        if field.name not in _NOT_TOLD and len({_plain(getattr(spec, field.name)) for spec in specs}) > 1
+    ]
+    return [
+        ", ".join(
+            [history.job.id, history.job.spec.trainer, *(_told(history.job.spec, name) for name in names)]
+        )
+        for history in histories
+    ]
+
+
+def _plain(value: object) -> object:
+    """The value, where it is a single one; else the same for all."""
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _told(spec: Spec, name: str) -> str:
+    value = getattr(spec, name)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{name.replace('_', ' ')} {text}"
