@@ -18,8 +18,14 @@ _ARGUMENTS = {
 
 
 def argument_of_field(field: str) -> str:
-    """The argument that sets a field, such as `features` for `spec.inline_data.features.shape`."""
+    """The argument that sets a field, such as `features` for `spec.inline_data.features.shape`.
+
+    Of a part chosen by name it is the argument and the option, such as `optimizer.momentum`.
+    """
     for path, argument in _ARGUMENTS.items():
         if field == path or field.startswith((f"{path}.", f"{path}[")):
             return argument
+    part, options, option = field.removeprefix("spec.").partition(".options.")
+    if options:
+        return f"{part}.{option}"
     return field.removeprefix("spec.").partition(".")[0].partition("[")[0] or field

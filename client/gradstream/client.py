@@ -113,6 +113,7 @@ class Client:
             model: what is trained, by name ("logistic") or by name and options. Default "linear".
                 `server_info().parts` lists what there is.
             loss: what is made small, alike. Default: that of the model.
+            initialization: how weights that are not given start, alike. Default: the trainer's own.
             optimizer: how a gradient becomes an update, alike, such as ("adam", {"weight_decay": 0.01}).
                 Default "sgd".
             schedule: how the learning rate changes from epoch to epoch, alike. Default "none".

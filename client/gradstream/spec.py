@@ -80,6 +80,8 @@ class SpecOptions(TypedDict, total=False):
     what can be chosen by name, with the options of each. An option that is not given has its default."""
     loss: Choice
     """What is made small. Default: "mse", or that of the model, "log_loss" or "cross_entropy"."""
+    initialization: Choice
+    """How weights that are not given start: "default", the trainer's own, and others."""
     optimizer: Choice
     """How a gradient becomes an update: "sgd" (the default) and others."""
     schedule: Choice

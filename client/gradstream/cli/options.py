@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from gradstream.cli.values import initial_parameters, memory_size, part_options
+from gradstream.cli.values import initial_parameters, memory_size, part_options, sizes
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -78,7 +78,11 @@ _SPEC_OPTIONS = [
                  help="Whether the model has a bias.  [default: yes, but for two reference experiments]"),
     click.option("--model", metavar="NAME",
                  help="What is trained: linear, logistic for two classes, or with the module trainer softmax "
-                      "for several.  [default: linear]"),
+                      "for several and mlp, a multilayer perceptron.  [default: linear]"),
+    click.option("--hidden", "hidden", metavar="SIZES", callback=sizes,
+                 help="Sizes of the hidden layers of an mlp, such as 64,64."),
+    click.option("--initialization", metavar="NAME",
+                 help="How weights that are not given start.  [default: the trainer's own]"),
     click.option("--loss", metavar="NAME",
                  help="What is made small: mse, l1, huber, log_loss or cross_entropy.  "
                       "[default: that of the model]"),

@@ -45,6 +45,9 @@ def size_line(started: Started) -> str:
 def parameter_lines(result: Completed, spec: Spec) -> list[str]:
     """The parameters in the data's own units, a line for each feature and a column for each target."""
     parameters = result.parameters_in_own_units
+    if "weight" not in parameters:
+        rows = [[name, " x ".join(str(size) for size in value.shape)] for name, value in parameters.items()]
+        return ["parameters:", *aligned(rows)]
     columns = parameters["weight"].T
     targets, features = columns.shape[1], columns.shape[0]
     names = list(spec.feature_names or _numbered("x", features))
@@ -62,6 +65,8 @@ def parameter_lines(result: Completed, spec: Spec) -> list[str]:
 def values_by_name(result: Completed, spec: Spec) -> dict[str, float]:
     """Each number of the parameters in the data's own units, by the names of feature and target."""
     parameters = result.parameters_in_own_units
+    if "weight" not in parameters:
+        return {}  # Nobody compares the numbers of several layers by eye.
     targets, features = parameters["weight"].shape
     of = [f" of {name}" for name in _outputs(spec, targets)] if targets > 1 else [""]
     names = spec.feature_names or _numbered("x", features)

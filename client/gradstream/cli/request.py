@@ -40,6 +40,9 @@ def build_request(
 def _add_part_options(options: SpecOptions) -> None:
     """Put the options of parts to the names that they belong to."""
     given: dict[str, dict[str, Any]] = cast(dict[str, Any], options).pop("part_options", None) or {}
+    if hidden := cast(dict[str, Any], options).pop("hidden", None):
+        options["model"] = cast(dict[str, Any], options).get("model") or "mlp"
+        given = {**given, "model": {"hidden": hidden, **given.get("model", {})}}
     for part, values in given.items():
         if part not in PART_OPTIONS:
             raise click.UsageError(f"--set: {part} is not there; there are {', '.join(PART_OPTIONS)}")

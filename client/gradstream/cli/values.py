@@ -64,6 +64,17 @@ def part_options(
     return parts
 
 
+def sizes(context: click.Context, option: click.Parameter, text: str | None) -> list[int] | None:
+    """Whole numbers separated by commas."""
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        message = f"{text!r} is no list of sizes: give whole numbers with commas between, such as 64,64"
+        raise click.BadParameter(message, context, option) from None
+
+
 def _json(text: str) -> Any:
     for candidate in (text, f"[{text}]"):
         try:

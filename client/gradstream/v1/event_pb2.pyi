@@ -540,7 +540,7 @@ class Receipt(_message.Message):
     data_digest: _builtins.str
     """SHA-256 of the data in hexadecimal, as `InlineData.digest`."""
     parameter_digest: _builtins.str
-    """SHA-256 of the parameters as trained, in hexadecimal: for "weight", then "bias", the values in the
+    """SHA-256 of the parameters as trained, in hexadecimal: for each in order, "weight", then "bias", the values in the
     spec's dtype, little-endian and row-major.
     """
     device: _builtins.str

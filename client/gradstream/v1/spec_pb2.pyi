@@ -137,6 +137,7 @@ class Spec(_message.Message):
     OPTIMIZER_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     CLIPPING_FIELD_NUMBER: _builtins.int
+    INITIALIZATION_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
@@ -229,7 +230,7 @@ class Spec(_message.Message):
     @_builtins.property
     def model(self) -> Global___Choice:
         """What is trained: "linear" (the default), "logistic" (two classes) or, with the module trainer, "softmax"
-        (several classes). With classes the one target is the number of the class, 0 or 1 or from 0 to k - 1; of a
+        (several classes) or "mlp" (a multilayer perceptron, of numbers or classes by its loss; give it `hidden`). With classes the one target is the number of the class, 0 or 1 or from 0 to k - 1; of a
         data set it is a column of text, whole numbers or booleans, whose values are the classes. Predictions are
         then probabilities: of the second class, shape (rows, 1), or of each, (rows, classes).
         """
@@ -237,7 +238,7 @@ class Spec(_message.Message):
     @_builtins.property
     def loss(self) -> Global___Choice:
         """What is made small. Default: that of the model, "mse" for linear, "log_loss" for logistic, "cross_entropy"
-        for softmax. With the module trainer a linear model may have "l1" or "huber" too.
+        for softmax. With the module trainer a linear model may have "l1" or "huber" too, and mlp any of these.
         """
 
     @_builtins.property
@@ -259,6 +260,13 @@ class Spec(_message.Message):
     def clipping(self) -> Global___Choice:
         """What is done to a gradient that is too long, before L2 and weight decay are added to it: "none" (the
         default), "norm" or "value". Not with "lbfgs".
+        """
+
+    @_builtins.property
+    def initialization(self) -> Global___Choice:
+        """How weights that are not given start: "default" (the trainer's own), or with the module trainer
+        "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "orthogonal", "normal" or "zeros", as
+        in `torch.nn.init`. Biases start as torch has them.
         """
 
     @_builtins.property
@@ -292,11 +300,12 @@ class Spec(_message.Message):
         optimizer: Global___Choice | None = ...,
         schedule: Global___Choice | None = ...,
         clipping: Global___Choice | None = ...,
+        initialization: Global___Choice | None = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -559,7 +568,7 @@ class Parameter(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"weight" or "bias"."""
+    """"weight" or "bias"; of a model of several layers "0.weight" and so on, with the number of the layer."""
     @_builtins.property
     def value(self) -> Global___Tensor:
         """Its values: weight (targets, features), bias (targets)."""

@@ -50,6 +50,7 @@ class Model:
                 model=spec.parts["model"],
                 loss=spec.parts["loss"],
                 classes=len(spec.data.classes),
+                initialization=spec.parts["initialization"],
                 optimizer=spec.parts["optimizer"],
                 schedule=spec.parts["schedule"],
                 clipping=spec.parts["clipping"],
@@ -116,8 +117,6 @@ def _on_host(parameters: Parameters) -> dict[str, FloatArray]:
 
 def _digest(parameters: Mapping[str, FloatArray]) -> str:
     content = hashlib.sha256()
-    for name in ("weight", "bias"):
-        if name in parameters:
-            array = parameters[name]
-            content.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
+    for array in parameters.values():
+        content.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
     return content.hexdigest()

@@ -29,6 +29,7 @@ from gradstream_server.jobs.spec import (
     summarize,
 )
 from gradstream_server.trainers import devices
+from gradstream_server.trainers import shapes as parameter_shapes
 from gradstream_server.trainers.catalogue import CLASSIFYING, OPTIMIZERS
 
 _MAX_SEED = 2**63 - 1
@@ -104,7 +105,8 @@ def resolve(
     rows, features = shape.rows, shape.features
     targets = len(classes) if loss == "cross_entropy" else shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
-    if (numbers := targets * (features + intercept)) > limits.max_parameters:
+    shapes = parameter_shapes.of(parts["model"], features, targets, intercept)
+    if (numbers := parameter_shapes.count(shapes)) > limits.max_parameters:
         each = f"{targets} {'classes' if classes else 'targets'} times {features} features" + (
             " and a bias" if intercept else ""
         )
@@ -113,7 +115,6 @@ def resolve(
             f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}",
         )
         check.done()
-    shapes = {"weight": (targets, features)} | ({"bias": (targets,)} if intercept else {})
     initial = _initial_parameters(check, request.initial_parameters, shapes, dtype)
     predict_rows = request.predict_rows
     if predict_rows is not None:

@@ -8,7 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.trainers import shapes
 from gradstream_server.trainers.catalogue import Choice, Kind
+from gradstream_server.trainers.shapes import count
 
 Dtype = Literal["float32", "float64"]
 Reduction = Literal["mean", "sum"]
@@ -146,7 +148,7 @@ class Spec:
     seed: int
     standardize: bool
     initial_parameters: Mapping[str, FloatArray]
-    """In the data's own units, in full shape: weight (outputs, features), bias (outputs,)."""
+    """In the data's own units, in full shape, of those that `shapes.of` names."""
     report_every: int
     predict_rows: FloatArray | None
     """(rows, features) in the data's own units, or None."""
@@ -160,7 +162,8 @@ class Spec:
     @property
     def parameter_count(self) -> int:
         """Numbers that the model has."""
-        return self.outputs * (len(self.data.feature_names) + self.intercept)
+        features = len(self.data.feature_names)
+        return count(shapes.of(self.parts["model"], features, self.outputs, self.intercept))
 
     @property
     def outputs(self) -> int:

@@ -18,7 +18,7 @@ from gradstream_server.trainers.options import (
     whole,
 )
 
-Kind = Literal["model", "loss", "optimizer", "schedule", "clipping"]
+Kind = Literal["model", "loss", "initialization", "optimizer", "schedule", "clipping"]
 """What a part is for; the name of its field in a spec."""
 
 ALL = ("manual", "autograd", "module")
@@ -76,6 +76,8 @@ _CLASS_WEIGHTS = or_nothing(
     None,
 )
 
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu")
+
 MODELS = {
     "linear": Part("A weighted sum of the features", losses=("mse", "l1", "huber")),
     "logistic": Part(
@@ -87,6 +89,48 @@ MODELS = {
         trainers=MODULE,
         losses=("cross_entropy",),
     ),
+    "mlp": Part(
+        "A multilayer perceptron: hidden layers, and a loss of numbers or of classes",
+        {
+            "hidden": list_of(
+                whole("", 1, 65_536), "Sizes of the hidden layers, from the first to the last", most=100
+            ),
+            "activation": choice("What follows each hidden layer", *ACTIVATIONS),
+            "dropout": number(
+                "Part of each hidden layer's numbers that is left out while training",
+                at_least=0,
+                below=1,
+                default=0,
+            ),
+            "normalization": choice(
+                "Whether each row of a hidden layer is brought to mean 0 and variance 1", "none", "layer"
+            ),
+        },
+        MODULE,
+        losses=("mse", "l1", "huber", "log_loss", "cross_entropy"),
+    ),
+}
+
+_GAIN = number("Factor of all weights", above=0, default=1)
+_NONLINEARITY = choice(
+    "What follows, which decides the factor", "relu", "leaky_relu", "tanh", "sigmoid", "linear"
+)
+INITIALIZATIONS = {
+    "default": Part("The trainer's own: 0 for manual and autograd, torch's seeded initialization for module"),
+    "xavier_uniform": Part("Weights by Glorot and Bengio, 2010, uniform", {"gain": _GAIN}, MODULE),
+    "xavier_normal": Part("Weights by Glorot and Bengio, 2010, normal", {"gain": _GAIN}, MODULE),
+    "kaiming_uniform": Part("Weights by He et al., 2015, uniform", {"nonlinearity": _NONLINEARITY}, MODULE),
+    "kaiming_normal": Part("Weights by He et al., 2015, normal", {"nonlinearity": _NONLINEARITY}, MODULE),
+    "orthogonal": Part("Orthogonal matrices of weights (Saxe et al., 2013)", {"gain": _GAIN}, MODULE),
+    "normal": Part(
+        "Normally distributed weights",
+        {
+            "mean": number("Their mean", default=0),
+            "std": number("Their standard deviation", above=0, default=1),
+        },
+        MODULE,
+    ),
+    "zeros": Part("Weights of 0", trainers=MODULE),
 }
 
 LOSSES = {
@@ -307,6 +351,7 @@ CLIPPINGS = {
 PARTS: Mapping[Kind, Mapping[str, Part]] = {
     "model": MODELS,
     "loss": LOSSES,
+    "initialization": INITIALIZATIONS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "clipping": CLIPPINGS,

@@ -5,13 +5,14 @@
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradstream_server.trainers import batches, losses, optimizers, schedules, states
+from gradstream_server.trainers import batches, losses, models, optimizers, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
@@ -30,9 +31,7 @@ class ModuleTrainer:
         # and put back afterwards, for whoever else uses it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(problem.seed)
-            self._model = nn.Linear(
-                problem.features.shape[1], problem.outputs, problem.intercept, dtype=self._features.dtype
-            )
+            self._model = models.build(problem, self._features.dtype)
         for name, value in problem.initial.items():
             self._model.get_parameter(name).data.copy_(to_tensor(value, "cpu"))
         self._model.to(problem.device)
@@ -41,9 +40,10 @@ class ModuleTrainer:
 
         self._loss = losses.build(problem)
         self._parameters = list(self._model.parameters())
-        self._weights = [self._model.weight]
+        self._weights = models.weights(self._model)
+        others = [parameter for parameter in self._parameters if parameter.ndim == 1]
         self._optimizer = optimizers.build(
-            problem.optimizer, self._weights, self._parameters[1:], problem.learning_rate, problem.l2
+            problem.optimizer, self._weights, others, problem.learning_rate, problem.l2
         )
         # What is left of l2 for this file to add to the gradient.
         self._l2 = 0.0 if optimizers.adds_decay(problem.optimizer) else problem.l2
@@ -52,17 +52,18 @@ class ModuleTrainer:
         self._after = 0
 
     def parameters(self) -> Parameters:
-        """The weight (t, d) and, with an intercept, the bias (t)."""
+        """The weight (t, d) and, with an intercept, the bias (t); of several layers those of each."""
         return self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t), or probabilities (n, 1) or (n, classes), for features (n, d)."""
+        self._model.eval()
         with torch.no_grad():
             scores = self._model(to_tensor(features, self._problem.device))
             return to_numpy(losses.predictions(self._problem, scores))
 
     def state(self) -> State:
-        """The weight (t, d) and, with an intercept, the bias (t), and what the optimizer keeps of each.
+        """The parameters, and what the optimizer keeps of each, weights first.
 
         That is nothing for plain SGD; with momentum, "optimizer.0.momentum_buffer" (t, d) of the weight and
         "optimizer.1.momentum_buffer" (t) of the bias. And what the schedule keeps.
@@ -73,7 +74,7 @@ class ModuleTrainer:
     def resume(self, epoch: int, state: State) -> None:
         """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
         device, own = self._problem.device, states.copied(self._views)
-        kept = optimizers.like(self._optimizer, state, list(own.values()))
+        kept = optimizers.like(self._optimizer, state)
         fitting = states.fitting(state, {**own, **kept, **schedules.state_of(self._schedule)})
         for name in own:
             self._model.get_parameter(name).data.copy_(to_tensor(fitting[name], device))
@@ -84,17 +85,31 @@ class ModuleTrainer:
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean loss of each epoch that remains, before its updates."""
-        schedule = self._schedule
+        schedule, drops = self._schedule, bool(self._problem.model.options.get("dropout"))
         for number, epoch in enumerate(
             batches.epochs(self._problem, self._take, self._after), self._after + 1
         ):
             if schedule:
                 for group in self._optimizer.param_groups:
                     group["lr"] = schedule.rate(number)
-            loss = self._read(self._epoch(epoch))
+            if drops:
+                with self._drawing(number):
+                    loss = self._read(self._epoch(epoch))
+            else:
+                loss = self._read(self._epoch(epoch))
             if schedule:
                 schedule.heed(loss)
             yield loss
+
+    @contextmanager
+    def _drawing(self, epoch: int) -> Iterator[None]:
+        """Draw what dropout leaves out from seed and epoch alone: so training can go on from any epoch."""
+        self._model.train()
+        device = torch.device(self._problem.device)
+        with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
+            seed = np.random.SeedSequence((self._problem.seed, epoch)).generate_state(1, np.uint64)
+            torch.manual_seed(int(seed[0]))
+            yield
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the mean loss of the epoch (0-d)."""

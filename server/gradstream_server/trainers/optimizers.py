@@ -57,6 +57,8 @@ def build(
         options["foreach"] = False
     decay = options.pop("weight_decay")
     own = l2 if adds_decay(chosen) else 0.0
+    if not own:
+        return kind([*weights, *others], lr=learning_rate, weight_decay=decay, **options)
     groups = [{"params": list(weights), "weight_decay": decay + own}]
     if others:
         groups.append({"params": list(others), "weight_decay": decay})
@@ -79,14 +81,13 @@ def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return state
 
 
-def like(
-    optimizer: torch.optim.Optimizer, state: State, parameters: Sequence[NDArray[Any]]
-) -> dict[str, NDArray[Any]]:
+def like(optimizer: torch.optim.Optimizer, state: State) -> dict[str, NDArray[Any]]:
     """Arrays of the names, shapes and dtypes that the optimizer's part of a state has to have.
 
     Before its first step an optimizer does not know what it will keep. The state says so: the same of each
     parameter, in its shape unless it is a number, such as Adam's count of steps.
     """
+    parameters = [to_numpy(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     keys = sorted({name.split(".", 2)[-1] for name in state if name.startswith("optimizer.")})
     if isinstance(optimizer, torch.optim.LBFGS):
         return _like_lbfgs(keys, state, parameters)

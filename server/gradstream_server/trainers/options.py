@@ -8,7 +8,6 @@ Schema = Mapping[str, Any]
 
 LARGEST_WHOLE = 2**53
 """The contract carries numbers as doubles, which hold whole numbers up to here."""
-_MOST_ITEMS = 1000
 
 
 def number(
@@ -48,10 +47,14 @@ def choice(description: str, *names: str) -> Schema:
 
 
 def list_of(
-    items: Schema, description: str, default: Sequence[Any] | None = None, length: int | None = None
+    items: Schema,
+    description: str,
+    default: Sequence[Any] | None = None,
+    length: int | None = None,
+    most: int = 1000,
 ) -> Schema:
     """A list, not empty, or of a certain length."""
-    size = {"minItems": length or 1, "maxItems": length or _MOST_ITEMS}
+    size = {"minItems": length or 1, "maxItems": length or most}
     schema = {"type": "array", "description": description, "items": items} | size
     return schema if default is None else schema | {"default": list(default)}
 

@@ -13,7 +13,8 @@ from gradstream_server.trainers.catalogue import Choice, default
 Array = Any
 
 Parameters = Mapping[str, Array]
-"""The parameters of a linear model: "weight" (targets, features) and, with an intercept, "bias" (targets)."""
+"""The parameters of a model: "weight" (outputs, features) and, with an intercept, "bias" (outputs); of
+several layers "0.weight" and so on."""
 
 State = Mapping[str, NDArray[Any]]
 """All that the epochs to come depend on beside the problem: arrays on the host, by names of the trainer."""
@@ -45,6 +46,8 @@ class Problem:
     """What is made small; one that the model has."""
     classes: int = 0
     """Of a loss of classes: how many there are. The targets are then (rows, 1), numbers of classes."""
+    initialization: Choice = field(default_factory=lambda: default("initialization"))
+    """Where weights that are not given start."""
     optimizer: Choice = field(default_factory=lambda: default("optimizer"))
     """How a gradient becomes an update."""
     schedule: Choice = field(default_factory=lambda: default("schedule"))

@@ -80,20 +80,28 @@ class Scaling:
         """Parameters for scaled features that predict what these predict for features in their own units.
 
         From w x + b = (w scale) (x - mean) / scale + (b + w mean). "weight" is (targets, features), "bias"
-        (targets,); without a bias the mean is 0. A bias alone is left as it is: that of a weight of 0.
+        (targets,); of several layers it is the first that changes. Without a bias the mean is 0. A bias alone
+        is left as it is: that of a weight of 0.
         """
-        if "weight" not in parameters:
-            return {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items()}
-        weight = np.asarray(parameters["weight"], dtype=np.float64)
-        scaled = {"weight": weight * self.scale}
-        if "bias" in parameters:
-            scaled["bias"] = np.asarray(parameters["bias"] + weight @ self.mean, dtype=np.float64)
+        scaled = {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items()}
+        weight, bias = _first_layer(scaled)
+        if weight in scaled:
+            if bias in scaled:
+                scaled[bias] = scaled[bias] + scaled[weight] @ self.mean
+            scaled[weight] = scaled[weight] * self.scale
         return scaled
 
     def to_own_units(self, parameters: Mapping[str, Floats]) -> dict[str, NDArray[np.float64]]:
         """The inverse of `to_scaled`."""
-        weight = np.asarray(parameters["weight"], dtype=np.float64) / self.scale
-        own = {"weight": weight}
-        if "bias" in parameters:
-            own["bias"] = np.asarray(parameters["bias"] - weight @ self.mean, dtype=np.float64)
+        own = {name: np.asarray(value, dtype=np.float64) for name, value in parameters.items()}
+        weight, bias = _first_layer(own)
+        own[weight] = own[weight] / self.scale
+        if bias in own:
+            own[bias] = own[bias] - own[weight] @ self.mean
         return own
+
+
+def _first_layer(parameters: Mapping[str, Floats]) -> tuple[str, str]:
+    """Names of weight and bias of the layer that the features go into."""
+    several = any("." in name for name in parameters)
+    return ("0.weight", "0.bias") if several else ("weight", "bias")

@@ -262,6 +262,30 @@ def test_a_run_is_put_together_from_parts(client: Client) -> None:
     assert [violation.field for violation in raised.value.violations] == ["spec.optimizer.name"]
 
 
+def test_a_perceptron_from_its_sizes_to_its_parameters(client: Client) -> None:
+    """A user could not take the model away."""
+    x = np.random.default_rng(0).normal(size=(300, 2)) * 5 + 3
+    model = ("mlp", {"hidden": [8, 4], "activation": "tanh", "dropout": 0.1})
+    run = client.train(x, x[:, 0] * x[:, 1], trainer="module", model=model, standardize=True, batch_size=64)
+    result = run.result()
+    shapes = {name: value.shape for name, value in result.parameters.items()}
+    assert shapes == {
+        "0.weight": (8, 2),
+        "0.bias": (8,),
+        "3.weight": (4, 8),
+        "3.bias": (4,),
+        "6.weight": (1, 4),
+        "6.bias": (1,),
+    }
+    assert result.unscaled_parameters
+    assert list(result.unscaled_parameters) == list(shapes)
+    assert client.replay(run.job).result().same
+    with pytest.raises(InvalidArgumentError, match=r"hidden: is missing; it has to be a list"):
+        client.train(x, x, trainer="module", model="mlp")
+    with pytest.raises(InvalidArgumentError, match="the module trainer does"):
+        client.train(x, x, trainer="manual", model=model)
+
+
 def test_many_threads_share_a_client(client: Client) -> None:
     results: list[int] = []
     threads = [

@@ -92,6 +92,7 @@ def test_every_option_is_sent() -> None:
         max_seconds=60,
         model="softmax",
         loss=("cross_entropy", {"class_weights": [1, 2]}),
+        initialization="zeros",
         optimizer=("adam", {"betas": (0.9, np.float32(0.5)), "amsgrad": True}),
         schedule="cosine",
         clipping=["norm", {"max_norm": 2}],

@@ -146,6 +146,7 @@ def test_every_option_gets_its_default_and_type() -> None:
     assert spec.parts == {
         "model": Choice("linear"),
         "loss": Choice("mse"),
+        "initialization": Choice("default"),
         "optimizer": Choice(
             "adam", {"betas": [0.9, 0.999], "eps": 1.0, "weight_decay": 0.0, "amsgrad": False}
         ),
