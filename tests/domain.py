@@ -16,6 +16,7 @@ from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecRequest
 from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.trainers.catalogue import OPTIMIZERS, Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 DEVICES = ("cuda:0", "cuda:1", "cpu")
@@ -79,6 +80,37 @@ def _tables(draw: st.DrawFn, wild: bool) -> InlineData:
     )
 
 
+def _parts(wild: bool) -> st.SearchStrategy[dict[Any, Choice]]:
+    """Optimizer, schedule and clipping: of every trainer, or anything."""
+    momentum = st.fixed_dictionaries(
+        {}, optional={"momentum": st.floats(0, 0.99), "nesterov": st.just(False)}
+    )
+    sgd = st.builds(Choice, st.just("sgd"), momentum)
+    cosine = st.builds(Choice, st.sampled_from(["cosine", "polynomial", "none", "one_cycle"]))
+    kinds = {
+        "optimizer": sgd,
+        "schedule": cosine,
+        "clipping": st.builds(Choice, st.sampled_from(["none", "norm"])),
+    }
+    if wild:
+        json = st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text(max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+            ),
+        )
+        names = st.sampled_from(
+            ["momentum", "betas", "max_iter", "line_search_fn", "", "T_max", "milestones"]
+        )
+        any_part = st.builds(
+            Choice,
+            st.sampled_from([*OPTIMIZERS, "", "step", "cosine", "norm", "value", "Adam"]),
+            st.dictionaries(names, json, max_size=3),
+        )
+        kinds = dict.fromkeys(kinds, any_part)
+    return st.fixed_dictionaries({}, optional=kinds)
+
+
 def _or_unset(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(st.none(), strategy)
 
@@ -119,4 +151,5 @@ def requests(wild: bool) -> st.SearchStrategy[SpecRequest]:
         initial_parameters=parameters,
         report_every=whole(1, 2000),
         predict_rows=_or_unset(_arrays(shape, wild)) if wild else st.none(),
+        parts=_parts(wild),
     )

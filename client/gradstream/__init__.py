@@ -53,9 +53,9 @@ if TYPE_CHECKING:
     from gradstream.job import Job, JobState
     from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
-    from gradstream.server_info import Device, Health, Limits, ServerInfo, TrainerInfo, Validation
+    from gradstream.server_info import Device, Health, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
     from gradstream.space import LogUniform, Uniform
-    from gradstream.spec import Spec, SpecOptions
+    from gradstream.spec import Part, Spec, SpecOptions
     from gradstream.sweep import AsyncSweep, Sweep
     from gradstream.sweep_run import SweepRun
 
@@ -96,6 +96,8 @@ __all__ = [
     "LogUniform",
     "NotFoundError",
     "OutOfRangeError",
+    "Part",
+    "PartInfo",
     "Receipt",
     "Replay",
     "ReplayResult",

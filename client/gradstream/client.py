@@ -110,6 +110,10 @@ class Client:
             nulls: rows without a value are an "error" (the default), or "drop", or "mean" stands in.
             max_memory_bytes: memory that training may take. Default, and at most: what the server allows.
             max_seconds: how long the job may run. Default, and at most: what the server allows.
+            optimizer: how a gradient becomes an update, by name ("adam") or by name and options
+                (("adam", {"weight_decay": 0.01})). Default "sgd". `server_info().parts` lists what there is.
+            schedule: how the learning rate changes from epoch to epoch, alike. Default "none".
+            clipping: what is done to a gradient that is too long, alike. Default "none".
 
         Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.

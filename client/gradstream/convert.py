@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import numpy as np
+from google.protobuf import struct_pb2
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
@@ -21,8 +23,9 @@ from gradstream.events import (
     StateChange,
 )
 from gradstream.job import Job, JobState
-from gradstream.server_info import Device, Limits, ServerInfo, TrainerInfo, Validation
-from gradstream.spec import Spec
+from gradstream.request import PART_OPTIONS
+from gradstream.server_info import Device, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
+from gradstream.spec import JsonValue, Part, Spec
 from gradstream.status import fault_of_status
 from gradstream.tensor import array_of
 from gradstream.v1 import dataset_pb2, event_pb2, job_pb2, spec_pb2, system_service_pb2, training_service_pb2
@@ -67,8 +70,27 @@ def spec_of(message: spec_pb2.Spec) -> Spec:
         target_names=tuple(data.target_names) or tuple(selection.targets),
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
+        parts={kind: _part_of(getattr(message, kind)) for kind in PART_OPTIONS},
         data_digest=data.digest or selection.digest,
     )
+
+
+def _part_of(message: spec_pb2.Choice) -> Part:
+    return Part(message.name, _json_of(message.options))
+
+
+def _json_of(message: struct_pb2.Struct) -> dict[str, JsonValue]:
+    """In the order of the names, and whole numbers as int: the contract does not tell 1 from 1.0."""
+    fields: dict[str, JsonValue] = MessageToDict(message)
+    return {name: _whole(fields[name]) for name in sorted(fields)}
+
+
+def _whole(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {name: _whole(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def job_of(message: job_pb2.Job) -> Job:
@@ -206,6 +228,17 @@ def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:
             limits.disconnect_grace_seconds,
         ),
         workers=message.workers,
+        parts=tuple(
+            PartInfo(
+                each.field,
+                each.name,
+                each.description,
+                _json_of(each.options_schema),
+                tuple(each.trainers),
+                each.is_default,
+            )
+            for each in message.parts
+        ),
         running_jobs=message.running_jobs,
         queued_jobs=message.queued_jobs,
     )

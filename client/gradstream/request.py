@@ -24,6 +24,7 @@ _PLAIN_OPTIONS = (
     "max_memory_bytes",
     "max_seconds",
 )
+PART_OPTIONS = ("optimizer", "schedule", "clipping")
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
 _NULLS = {
@@ -66,6 +67,9 @@ def build_spec(
         spec.gradient_reduction = _choice(_REDUCTIONS, given["gradient_reduction"], "spec.gradient_reduction")
     if "dtype" in given:
         spec.dtype = _choice(_DTYPES, given["dtype"], "spec.dtype")
+    for name in PART_OPTIONS:
+        if name in given:
+            _choose(getattr(spec, name), given[name], f"spec.{name}")
     if given.keys() & _SELECTION_OPTIONS:
         shape = _add_selection(spec, features, targets, options)
     else:
@@ -91,6 +95,31 @@ def _assign(spec: spec_pb2.Spec, name: str, value: Any) -> None:
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
         wanted = kind.get(type(getattr(spec, name)), "of another type")
         raise refused(f"spec.{name}", f"must be {wanted}, not {value!r}") from error
+
+
+def _choose(message: spec_pb2.Choice, given: object, field: str) -> None:
+    """Set a part that is chosen by name, with options or without."""
+    name, options = given if isinstance(given, tuple | list) and len(given) == 2 else (given, {})
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise refused(field, f"must be a name, or a name and a dictionary of options, not {given!r}")
+    message.name = name
+    # An empty dictionary is set too: the choice is there.
+    message.options.Clear()
+    for option, value in options.items():
+        try:
+            message.options.update({str(option): _plain(value)})
+        except (TypeError, ValueError) as error:
+            wanted = "must be null, true or false, a number, a text, or a list or dictionary of these"
+            raise refused(f"{field}.options.{option}", f"{wanted}, not {value!r}") from error
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has for a value."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _is_whole(value: object) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gradstream.spec import Spec
+from gradstream.spec import JsonValue, Spec
 
 
 class Health(StrEnum):
@@ -30,6 +30,21 @@ class TrainerInfo:
 
     name: str
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartInfo:
+    """A part of a training that a spec can choose by name."""
+
+    field: str
+    """The option of `Client.train` that it is for, such as "optimizer"."""
+    name: str
+    description: str
+    options_schema: dict[str, JsonValue]
+    """A JSON schema of its options: each with its type, range and default."""
+    trainers: tuple[str, ...]
+    """Those that have it."""
+    is_default: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,8 @@ class ServerInfo:
     limits: Limits
     workers: int
     """Jobs that can run at once."""
+    parts: tuple[PartInfo, ...]
+    """What a spec can choose by name."""
     running_jobs: int
     queued_jobs: int
 

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from gradstream.dataset import Dataset
 
 
+JsonValue = None | bool | int | float | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+Choice = str | tuple[str, Mapping[str, JsonValue]]
+"""A part by name, or by name and options: "adam", or ("adam", {"weight_decay": 0.01})."""
+
+
 class SpecOptions(TypedDict, total=False):
     """Keywords of `train`, `create` and `validate`. The server chooses what is not given."""
 
@@ -21,7 +26,7 @@ class SpecOptions(TypedDict, total=False):
     epochs: int
     """How often to go through all rows. Default 100; 20 for the manual reference experiment."""
     learning_rate: float
-    """Step length of gradient descent. Default 0.01."""
+    """Step length. Default 0.01 for sgd, torch's own for other optimizers."""
     batch_size: int
     """Rows per update. Default: all of them."""
     shuffle: bool
@@ -70,6 +75,22 @@ class SpecOptions(TypedDict, total=False):
     max_seconds: float
     """How long the job may run, over all attempts; 0: no limit. One that takes longer fails with
     TIME_LIMIT_EXCEEDED. Default, and at most: the server's `max_job_seconds`."""
+    optimizer: Choice
+    """How a gradient becomes an update: "sgd" (the default) and others. `Client.server_info().parts` lists
+    what can be chosen by name, with the options of each. An option that is not given has its default."""
+    schedule: Choice
+    """How the learning rate changes from epoch to epoch: "none" (the default), "cosine" and others."""
+    clipping: Choice
+    """What is done to a gradient that is too long: "none" (the default), "norm" or "value"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the training that was chosen by name."""
+
+    name: str
+    options: dict[str, JsonValue]
+    """All of them, defaults too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,5 +127,7 @@ class Spec:
     """0: no limit."""
     max_seconds: float
     """0: no limit."""
+    parts: dict[str, Part]
+    """What was chosen by name: "optimizer", "schedule", "clipping"."""
     data_digest: str
     """SHA-256 of the data in hexadecimal."""

@@ -18,6 +18,7 @@ from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Starte
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import InlineData
 from gradstream_server.trainers import sufficient_statistics
+from gradstream_server.trainers.catalogue import Choice, complete
 from gradstream_server.trainers.devices import to_numpy
 from gradstream_server.trainers.problem import Problem, State, Trainer
 from gradstream_server.trainers.registry import TRAINERS, load
@@ -173,6 +174,73 @@ def test_any_training_goes_on_to_the_bit(trainer: str, data: st.DataObject) -> N
     )
     after = data.draw(st.sets(st.integers(0, problem.epochs)))
     assert interrupted(trainer, problem, after) == list(shown(load(trainer)(problem)))
+
+
+UPDATES = {
+    "momentum": {"optimizer": Choice("sgd", {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01})},
+    "nesterov": {"optimizer": Choice("sgd", {"momentum": 0.9, "nesterov": True})},
+    "clipped": {"clipping": Choice("norm", {"max_norm": 0.3})},
+    "clipped numbers": {"clipping": Choice("value", {"max_value": 0.05})},
+    "cosine": {"schedule": Choice("cosine")},
+    "plateau": {"schedule": Choice("reduce_on_plateau", {"patience": 0, "threshold": 0.05, "factor": 0.5})},
+    "all": {
+        "optimizer": Choice("sgd", {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}),
+        "schedule": Choice("reduce_on_plateau", {"patience": 0, "cooldown": 1, "threshold": 0.5}),
+        "clipping": Choice("norm"),
+    },
+}
+
+
+def updated(problem: Problem, name: str) -> Problem:
+    """The problem with other updates."""
+    parts = {kind: complete(kind, choice, problem.epochs) for kind, choice in UPDATES[name].items()}
+    return replace(problem, **parts)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("batch_size", [30, 7])
+def test_an_update_that_remembers_goes_on_to_the_bit(trainer: str, name: str, batch_size: int) -> None:
+    """A job that was interrupted would have lost its momentum, or its learning rate."""
+    for_every_split(trainer, updated(replace(a_problem(), batch_size=batch_size, l2=0.1), name))
+
+
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("batch_size", [30, 7])
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_updates_are_those_of_torch(trainer: str, name: str, batch_size: int, reduction: str) -> None:
+    """A user who switches the trainer would get another training."""
+    start = {"weight": np.full((2, 3), 0.5), "bias": np.full(2, 0.1)}
+    problem = replace(
+        a_problem(), batch_size=batch_size, reduction=reduction, l2=0.1, initial=start, epochs=20
+    )
+    if reduction == "sum":
+        problem = replace(problem, learning_rate=0.002)
+    problem = updated(problem, name)
+    ours, torchs = load(trainer)(problem), load("module")(problem)
+    np.testing.assert_allclose(list(ours.train()), list(torchs.train()), rtol=1e-11)
+    for key, value in torchs.parameters().items():
+        np.testing.assert_allclose(ours.parameters()[key], value, rtol=1e-11, atol=1e-14)
+
+
+def test_momentum_on_condensed_rows_is_that_on_all(trainer: str) -> None:
+    """The manual trainer would take other steps on large data."""
+    problem = updated(replace(a_problem(3000, 8), epochs=30), "all")
+    whole, halves = load(trainer)(problem), load("module")(problem)
+    np.testing.assert_allclose(
+        list(replaced_start(whole).train()), list(replaced_start(halves).train()), rtol=1e-10
+    )
+
+
+def replaced_start(running: Trainer) -> Trainer:
+    """The trainer, starting at 0."""
+    running.resume(
+        0,
+        {
+            name: np.zeros_like(array) if "schedule" not in name else array
+            for name, array in running.state().items()
+        },
+    )
+    return running
 
 
 def test_a_state_is_a_copy(trainer: str) -> None:

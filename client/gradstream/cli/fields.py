@@ -22,6 +22,7 @@ _OPTIONS = {
     "name": "the name",
     "size": "the size",
 }
+_PART_OPTION = re.compile(r"spec\.(\w+)\.options\.(.+)")
 # Names that are no words of English, as texts of the server have them.
 _IN_TEXT = re.compile(
     r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters"
@@ -31,6 +32,8 @@ _IN_TEXT = re.compile(
 
 def option_of_field(field: str) -> str:
     """The option that sets a field, such as `--learning-rate` for `spec.learning_rate`."""
+    if found := _PART_OPTION.fullmatch(field):
+        return f"--set {found[1]}.{found[2]}"
     return option_of_argument(argument_of_field(field))
 
 

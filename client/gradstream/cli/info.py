@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
 import click
 
 from gradstream.cli import options
 
+if TYPE_CHECKING:
+    from gradstream.server_info import PartInfo
+
 
 @click.command()
+@click.option(
+    "--parts", is_flag=True, help="Show what can be chosen by name: optimizers, schedules and so on."
+)
 @options.table_format_option
 @options.server_option
-def info(*, format_: str, server: str | None) -> None:
+def info(*, parts: bool, format_: str, server: str | None) -> None:
     """Show what a server is: its version, devices, trainers and limits."""
     from gradstream.cli.connection import open_client
     from gradstream.cli.json_view import json_line
@@ -20,10 +30,16 @@ def info(*, format_: str, server: str | None) -> None:
     if format_ == "json":
         click.echo(json_line(found, server=address))
         return
+    if parts:
+        click.echo("\n".join(_part_lines(found.parts)))
+        return
     limits = found.limits
     rows = [("server", f"gradstream {found.version} at {address}")]
     rows += [("device", f"{each.name:<10}{each.description}") for each in found.devices]
     rows += [("trainer", f"{each.name:<10}{each.description}") for each in found.trainers]
+    for field in dict.fromkeys(part.field for part in found.parts):
+        names = [part.name for part in found.parts if part.field == field]
+        rows.append((field, ", ".join(names)))
     rows += [
         ("jobs", f"{found.running_jobs} running on {found.workers} workers, {found.queued_jobs} waiting"),
         ("epochs of a job", f"at most {limits.max_epochs:,}"),
@@ -42,6 +58,17 @@ def info(*, format_: str, server: str | None) -> None:
     for name, value in rows:
         click.echo(f"{name if name != shown else '':<{width}}  {value}".rstrip())
         shown = name
+
+
+def _part_lines(parts: Sequence[PartInfo]) -> Iterator[str]:
+    """Each part, who has it, and its options with their defaults."""
+    for part in parts:
+        default = " (default)" if part.is_default else ""
+        yield f"{part.field} {part.name}{default}: {part.description}; {', '.join(part.trainers)}"
+        options = cast(dict[str, dict[str, Any]], part.options_schema.get("properties") or {})
+        for name, schema in options.items():
+            value = f" = {json.dumps(schema['default'])}" if "default" in schema else ""
+            yield f"  {name}{value}  {schema.get('description', '')}"
 
 
 def _at_most(limit: float, unit: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from gradstream.cli.values import initial_parameters, memory_size
+from gradstream.cli.values import initial_parameters, memory_size, part_options
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -63,7 +63,8 @@ _SPEC_OPTIONS = [
     click.option("--epochs", type=int, metavar="N",
                  help="How often to go through all rows.  "
                       "[default: 100; 20 for the manual reference experiment]"),
-    click.option("--learning-rate", type=float, metavar="RATE", help="Length of a step.  [default: 0.01]"),
+    click.option("--learning-rate", type=float, metavar="RATE",
+                 help="Length of a step.  [default: 0.01 for sgd, else torch's own]"),
     click.option("--batch-size", type=int, metavar="N", help="Rows per update.  [default: all]"),
     click.option("--shuffle/--no-shuffle", default=None,
                  help="Visit rows in a new order every epoch.  [default: only with --batch-size]"),
@@ -72,6 +73,16 @@ _SPEC_OPTIONS = [
                       "[default: mean; sum for the manual reference experiment]"),
     click.option("--intercept/--no-intercept", default=None,
                  help="Whether the model has a bias.  [default: yes, but for two reference experiments]"),
+    click.option("--optimizer", metavar="NAME",
+                 help="How a gradient becomes an update: sgd, and with the module trainer adam, lbfgs and "
+                      "others; `gradstream info --parts` lists them all.  [default: sgd]"),
+    click.option("--schedule", metavar="NAME",
+                 help="How the learning rate changes from epoch to epoch: none, step, cosine, one_cycle and "
+                      "others.  [default: none]"),
+    click.option("--clipping", metavar="NAME",
+                 help="What is done to a long gradient: none, norm or value.  [default: none]"),
+    click.option("--set", "part_options", metavar="PART.OPTION=VALUE", callback=part_options, multiple=True,
+                 help="An option of one of these, such as optimizer.momentum=0.9. Repeatable."),
     click.option("--l2", type=float, metavar="STRENGTH",
                  help="L2 regularization of the weight.  [default: 0]"),
     click.option("--dtype", type=click.Choice(["float32", "float64"]),

@@ -1,6 +1,6 @@
 """From options of the command line to what the client is asked for."""
 
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -8,6 +8,7 @@ from gradstream.cli.data_choice import DataChoice, choose_data, encoded_row
 from gradstream.cli.report import counted
 from gradstream.cli.values import Start
 from gradstream.client import Client
+from gradstream.request import PART_OPTIONS
 from gradstream.spec import SpecOptions
 
 _MOST_NAMES = 10
@@ -32,7 +33,20 @@ def build_request(
         if len(targets) == 1 and not choice.one_hot:
             _check_start(initial, names, targets)
         options["initial_parameters"] = initial
+    _add_part_options(options)
     return options
+
+
+def _add_part_options(options: SpecOptions) -> None:
+    """Put the options of parts to the names that they belong to."""
+    given: dict[str, dict[str, Any]] = cast(dict[str, Any], options).pop("part_options", None) or {}
+    for part, values in given.items():
+        if part not in PART_OPTIONS:
+            raise click.UsageError(f"--set: {part} is not there; there are {', '.join(PART_OPTIONS)}")
+        name = cast(dict[str, Any], options).get(part)
+        if name is None:
+            raise click.UsageError(f"--set {part}.{next(iter(values))}: name the {part} too, with --{part}")
+        cast(dict[str, Any], options)[part] = (name, values)
 
 
 def _check_start(initial: dict[str, Start], features: list[str], targets: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from gradstream.client import Client
     from gradstream.events import Completed
     from gradstream.job import Job
+    from gradstream.spec import Part
 
 
 @click.command()
@@ -104,6 +106,7 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         ("batch size", f"{spec.batch_size:,}" + (", shuffled" if spec.shuffle else "")),
         ("gradient reduction", spec.gradient_reduction),
         ("intercept", "yes" if spec.intercept else "no"),
+        *[(name, _part(part)) for name, part in spec.parts.items()],
         ("l2", f"{spec.l2:g}"),
         ("dtype", spec.dtype),
         ("seed", str(spec.seed)),
@@ -117,3 +120,8 @@ def _rows(job: Job) -> list[tuple[str, str]]:
     if spec.report_every > 1:
         rows.append(("report every", f"{spec.report_every:,} epochs"))
     return rows
+
+
+def _part(part: Part) -> str:
+    options = ", ".join(f"{name} {json.dumps(value)}" for name, value in part.options.items())
+    return f"{part.name} ({options})" if options else part.name

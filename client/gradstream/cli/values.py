@@ -1,6 +1,8 @@
 """Values of options that are more than a number."""
 
+import json
 import re
+from typing import Any
 
 import click
 
@@ -41,6 +43,32 @@ def initial_parameters(
             raise click.BadParameter(f"{name.strip()} is given twice", context, option)
         parameters[name.strip()] = numbers[0] if len(numbers) == 1 else numbers
     return parameters
+
+
+def part_options(
+    context: click.Context, option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, dict[str, Any]]:
+    """Options by part and name; values are JSON, a list of them with commas between, or else a text."""
+    parts: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        path, equals, value = text.partition("=")
+        part, dot, name = path.strip().partition(".")
+        if not (part and dot and name and equals):
+            message = f"{text!r} is no option: give PART.OPTION=VALUE, such as optimizer.momentum=0.9"
+            raise click.BadParameter(message, context, option)
+        if name in parts.setdefault(part, {}):
+            raise click.BadParameter(f"{path.strip()} is given twice", context, option)
+        parts[part][name] = _json(value)
+    return parts
+
+
+def _json(text: str) -> Any:
+    for candidate in (text, f"[{text}]"):
+        try:
+            return json.loads(candidate)
+        except ValueError:
+            continue
+    return text
 
 
 def _numbers(text: str) -> tuple[float, ...]:

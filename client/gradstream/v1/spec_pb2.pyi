@@ -6,6 +6,7 @@ What to train."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -131,9 +132,12 @@ class Spec(_message.Message):
     PREDICT_ROWS_FIELD_NUMBER: _builtins.int
     MAX_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    OPTIMIZER_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    CLIPPING_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
-    tensors that record their history) or "module" (`nn.Module`, `nn.MSELoss`, `torch.optim.SGD`).
+    tensors that record their history) or "module" (`nn.Module` and the optimizers of `torch.optim`).
     Required. `GetServerInfo` lists those this server has.
     """
     device: _builtins.str
@@ -147,8 +151,9 @@ class Spec(_message.Message):
     manual reference experiment.
     """
     learning_rate: _builtins.float
-    """Step length of gradient descent: parameter -= learning_rate * gradient. Finite, above 0.
-    Default 0.01.
+    """Step length: plain gradient descent is parameter -= learning_rate * gradient. Finite, above 0.
+    Default 0.01 for sgd, and for each other optimizer what torch has: 0.001 for adam, adamw and radam, 0.002
+    for nadam and adamax, 0.01 for rmsprop and adagrad, 1 for adadelta and lbfgs.
     """
     batch_size: _builtins.int
     """Rows per update. At least 1. Unset, or at least the number of rows: full batch, one update an
@@ -218,6 +223,27 @@ class Spec(_message.Message):
         none; the one row x = 5 for the reference experiment. The job fails when a prediction is not finite.
         """
 
+    @_builtins.property
+    def optimizer(self) -> Global___Choice:
+        """How a gradient becomes an update: "sgd" (the default, with momentum if asked for), or with the module trainer
+        "adam", "adamw", "rmsprop", "adagrad", "nadam", "adadelta", "adamax", "radam" or "lbfgs", with the options that
+        they have in `torch.optim`.
+        """
+
+    @_builtins.property
+    def schedule(self) -> Global___Choice:
+        """How the learning rate changes, epoch by epoch: "none" (the default: not at all), "step", "multistep",
+        "exponential", "linear", "polynomial", "cosine", "cosine_warm_restarts", "one_cycle" or "reduce_on_plateau",
+        with the options that they have in `torch.optim.lr_scheduler`. `learning_rate` is what it starts from; for
+        "one_cycle" and "linear" the highest.
+        """
+
+    @_builtins.property
+    def clipping(self) -> Global___Choice:
+        """What is done to a gradient that is too long, before L2 and weight decay are added to it: "none" (the
+        default), "norm" or "value". Not with "lbfgs".
+        """
+
     def __init__(
         self,
         *,
@@ -240,10 +266,13 @@ class Spec(_message.Message):
         predict_rows: Global___Tensor | None = ...,
         max_memory_bytes: _builtins.int | None = ...,
         max_seconds: _builtins.float | None = ...,
+        optimizer: Global___Choice | None = ...,
+        schedule: Global___Choice | None = ...,
+        clipping: Global___Choice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "predict_rows", b"predict_rows", "report_every", b"report_every", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -299,6 +328,39 @@ class Spec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
 Global___Spec: _TypeAlias = Spec  # noqa: Y015
+
+@_typing.final
+class Choice(_message.Message):
+    """A part of the training, chosen by name. `GetServerInfo` lists those there are, with the options of each. A name
+    or an option that is not there, and one that the trainer does not do, are refused with INVALID_ARGUMENT; the
+    field path is such as `spec.optimizer.options.momentum`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name. Required."""
+    @_builtins.property
+    def options(self) -> _struct_pb2.Struct:
+        """Its options by name, whole numbers up to 2^53. Default: as `PartInfo.options_schema` tells for each. In a
+        resolved spec every option is there.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        options: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "options", b"options"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Choice: _TypeAlias = Choice  # noqa: Y015
 
 @_typing.final
 class Tensor(_message.Message):

@@ -6,6 +6,7 @@ The server itself."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -48,6 +49,7 @@ class ServerInfo(_message.Message):
     WORKERS_FIELD_NUMBER: _builtins.int
     RUNNING_JOBS_FIELD_NUMBER: _builtins.int
     QUEUED_JOBS_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of gradstream, such as "0.1.0"."""
     workers: _builtins.int
@@ -68,6 +70,10 @@ class ServerInfo(_message.Message):
     def limits(self) -> Global___Limits:
         """What a request may ask for at most."""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartInfo]:
+        """What a spec can choose by name."""
+
     def __init__(
         self,
         *,
@@ -78,10 +84,11 @@ class ServerInfo(_message.Message):
         workers: _builtins.int = ...,
         running_jobs: _builtins.int = ...,
         queued_jobs: _builtins.int = ...,
+        parts: _abc.Iterable[Global___PartInfo] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "limits", b"limits", "queued_jobs", b"queued_jobs", "running_jobs", b"running_jobs", "trainers", b"trainers", "version", b"version", "workers", b"workers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "limits", b"limits", "parts", b"parts", "queued_jobs", b"queued_jobs", "running_jobs", b"running_jobs", "trainers", b"trainers", "version", b"version", "workers", b"workers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -138,6 +145,54 @@ class TrainerInfo(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainerInfo: _TypeAlias = TrainerInfo  # noqa: Y015
+
+@_typing.final
+class PartInfo(_message.Message):
+    """A part of a training that a spec can choose by name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    OPTIONS_SCHEMA_FIELD_NUMBER: _builtins.int
+    TRAINERS_FIELD_NUMBER: _builtins.int
+    IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """The field of the spec that it is for, such as "optimizer"."""
+    name: _builtins.str
+    """The name that a spec uses, such as "adam"."""
+    description: _builtins.str
+    """What it does, in one line."""
+    is_default: _builtins.bool
+    """Whether it is what a spec gets that chooses none for this field."""
+    @_builtins.property
+    def options_schema(self) -> _struct_pb2.Struct:
+        """A JSON schema (draft 2020-12) of `Choice.options`: an object with a property for each option, its type,
+        range and default.
+        """
+
+    @_builtins.property
+    def trainers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The trainers that have it, as `TrainerInfo.name`."""
+
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        options_schema: _struct_pb2.Struct | None = ...,
+        trainers: _abc.Iterable[_builtins.str] | None = ...,
+        is_default: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options_schema", b"options_schema"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "is_default", b"is_default", "name", b"name", "options_schema", b"options_schema", "trainers", b"trainers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartInfo: _TypeAlias = PartInfo  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):

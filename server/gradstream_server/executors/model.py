@@ -47,6 +47,9 @@ class Model:
                 l2=spec.l2,
                 seed=spec.seed,
                 device=spec.device,
+                optimizer=spec.parts["optimizer"],
+                schedule=spec.parts["schedule"],
+                clipping=spec.parts["clipping"],
                 initial={name: value.astype(spec.dtype) for name, value in initial.items()},
             )
         )

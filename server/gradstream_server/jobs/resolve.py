@@ -15,6 +15,7 @@ from gradstream_server.jobs import reference
 from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.jobs.errors import DeviceNotAvailable
 from gradstream_server.jobs.limits import Limits
+from gradstream_server.jobs.parts import check_parts, complete_parts
 from gradstream_server.jobs.selecting import check_fits, select
 from gradstream_server.jobs.spec import (
     DataSummary,
@@ -27,11 +28,11 @@ from gradstream_server.jobs.spec import (
     summarize,
 )
 from gradstream_server.trainers import devices
+from gradstream_server.trainers.catalogue import OPTIMIZERS
 
 _MAX_SEED = 2**63 - 1
 _MAX_NAME = 200
 _MIN_MEMORY_BYTES = 64 << 20
-_LEARNING_RATE = 0.01
 
 
 def resolve(
@@ -68,6 +69,8 @@ def resolve(
     check.number("learning_rate", request.learning_rate, above=0)
     check.number("l2", request.l2, at_least=0)
     _check_limits(check, request, limits)
+    if request.trainer in trainers:
+        check_parts(check, request.trainer, request.parts)
     # What follows measures itself against the data, so the data have to be right first.
     check.done()
 
@@ -84,8 +87,11 @@ def resolve(
         check.fits("inline_data.targets.data", request.data.targets, dtype)
     else:
         defaults = reference.REFERENCE.get(request.trainer, reference.WITH_DATA)
+    epochs = request.epochs or defaults.epochs
+    parts = complete_parts(request.parts, epochs)
+    learning_rate = request.learning_rate or OPTIMIZERS[parts["optimizer"].name].learning_rate
     if dtype == "float32":
-        _check_steps(check, request)
+        _check_steps(check, learning_rate, request.l2 or 0.0)
     rows, features, targets = shape.rows, shape.features, shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
     if (numbers := targets * (features + intercept)) > limits.max_parameters:
@@ -114,8 +120,8 @@ def resolve(
         trainer=request.trainer,
         device=device,
         data=summary,
-        epochs=request.epochs or defaults.epochs,
-        learning_rate=request.learning_rate or _LEARNING_RATE,
+        epochs=epochs,
+        learning_rate=learning_rate,
         batch_size=batch_size,
         shuffle=batch_size < rows if request.shuffle is None else request.shuffle,
         reduction=request.reduction or defaults.reduction,
@@ -127,6 +133,7 @@ def resolve(
         initial_parameters=initial,
         report_every=request.report_every or 1,
         predict_rows=predict_rows if predict_rows is not None and predict_rows.size else None,
+        parts=parts,
         max_memory_bytes=request.max_memory_bytes or limits.max_job_memory_bytes,
         max_seconds=request.max_seconds or limits.max_job_seconds,
     )
@@ -204,9 +211,8 @@ def _check_limits(check: Check, request: SpecRequest, limits: Limits) -> None:
             check.fail("max_seconds", f"is {seconds:g}; it has to be above 0 and at most {most_s:g}")
 
 
-def _check_steps(check: Check, request: SpecRequest) -> None:
+def _check_steps(check: Check, rate: float, l2: float) -> None:
     """What an update multiplies with has to be a number in float32."""
-    rate, l2 = request.learning_rate or _LEARNING_RATE, request.l2 or 0.0
     for field, what, value in (
         ("learning_rate", "is", rate),
         ("l2", "is", l2),

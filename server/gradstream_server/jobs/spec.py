@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.trainers.catalogue import Choice, Kind
+
 Dtype = Literal["float32", "float64"]
 Reduction = Literal["mean", "sum"]
 Nulls = Literal["error", "drop", "mean"]
@@ -54,6 +56,8 @@ class SpecRequest:
     known_data: "KnownData | None" = None
     """Data that the server has already, where none come with the request; to check them by, where they do."""
     selection: "SelectionRequest | None" = None
+    parts: Mapping[Kind, Choice] = field(default_factory=dict)
+    """What was chosen by name: optimizer, schedule and so on."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,8 @@ class Spec:
     report_every: int
     predict_rows: FloatArray | None
     """(rows, features) in the data's own units, or None."""
+    parts: Mapping[Kind, Choice]
+    """One of each kind, with every option."""
     max_memory_bytes: int = 0
     """Beside the worker's own; 0 for no limit."""
     max_seconds: float = 0.0

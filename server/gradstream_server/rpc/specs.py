@@ -18,6 +18,7 @@ from gradstream_server.jobs.spec import (
     Spec,
     SpecRequest,
 )
+from gradstream_server.rpc.parts import add_choices, resolved_choices, to_choices
 from gradstream_server.rpc.tensors import DTYPES, dtype_name, to_array, to_parameters, to_tensor
 
 _T = TypeVar("_T")
@@ -65,6 +66,7 @@ def to_request(spec: spec_pb2.Spec) -> SpecRequest:
         initial_parameters=_initial_parameters(spec),
         report_every=asked("report_every", spec.report_every),
         predict_rows=_predict_rows(spec),
+        parts=to_choices(spec),
         max_memory_bytes=asked("max_memory_bytes", spec.max_memory_bytes),
         max_seconds=asked("max_seconds", spec.max_seconds),
     )
@@ -92,6 +94,7 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
         max_memory_bytes=spec.max_memory_bytes,
         max_seconds=spec.max_seconds,
     )
+    add_choices(message, spec.parts)
     if data.inline:
         inline = message.inline_data
         inline.digest = data.digest
@@ -138,6 +141,7 @@ def from_message(message: spec_pb2.Spec) -> Spec:
         initial_parameters=_initial_parameters(message),
         report_every=message.report_every,
         predict_rows=_predict_rows(message),
+        parts=resolved_choices(message),
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
     )

@@ -7,6 +7,7 @@ import grpc
 import gradstream
 from gradstream.v1 import system_service_pb2, system_service_pb2_grpc
 from gradstream_server.jobs.service import JobService
+from gradstream_server.rpc.parts import part_infos
 from gradstream_server.trainers.registry import TRAINERS
 
 
@@ -32,6 +33,7 @@ class SystemServicer(system_service_pb2_grpc.SystemServiceServicer):
                 system_service_pb2.TrainerInfo(name=name, description=entry.description)
                 for name, entry in TRAINERS.items()
             ],
+            parts=part_infos(),
             limits=system_service_pb2.Limits(
                 max_epochs=limits.max_epochs,
                 max_data_bytes=limits.max_data_bytes,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from gradstream_server.trainers import batches, states
+from gradstream_server.trainers import batches, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
@@ -37,6 +37,15 @@ class AutogradTrainer:
         self._views = views(self._parameters)
         self._read = reader(problem.device)
 
+        options = problem.optimizer.options
+        # What is added to the gradient for a parameter of 1: weight decay, and l2 but for the bias.
+        decay = options["weight_decay"]
+        self._decay = {name: decay + (problem.l2 if name == "weight" else 0.0) for name in shapes}
+        self._momentum = options["momentum"]
+        self._velocity: dict[str, Tensor] = {}  # as the parameters; empty before the first update
+
+        self._learning_rate = problem.learning_rate
+        self._schedule = schedules.of(problem)
         self._after = 0
 
     def parameters(self) -> Parameters:
@@ -49,26 +58,44 @@ class AutogradTrainer:
             return to_numpy(self._predict(to_tensor(features, self._problem.device)))
 
     def state(self) -> State:
-        """The weight (t, d) and, with an intercept, the bias (t)."""
-        return states.copied(self._views)
+        """The weight (t, d) and, with an intercept, the bias (t).
+
+        With momentum "velocity.weight" and "velocity.bias" too, in these shapes, and what the schedule keeps.
+        """
+        velocity = {f"velocity.{name}": value for name, value in self._velocity.items()}
+        return states.copied({**self._views, **velocity, **schedules.state_of(self._schedule)})
 
     def resume(self, epoch: int, state: State) -> None:
         """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
-        fitting = states.fitting(state, self.state())
+        device, kept = self._problem.device, self._parameters if self._momentum and epoch else {}
+        velocity = {f"velocity.{name}": to_numpy(self._views[name]) for name in kept}
+        fitting = states.fitting(state, {**self.state(), **velocity})
         with torch.no_grad():
             for name, parameter in self._parameters.items():
-                parameter.copy_(to_tensor(fitting[name], self._problem.device))
+                parameter.copy_(to_tensor(fitting[name], device))
+        self._velocity = {name: to_tensor(fitting[f"velocity.{name}"], device).clone() for name in kept}
+        if self._schedule:
+            self._schedule.resume(fitting)
         self._after = epoch
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch that remains, before its updates."""
-        for epoch in batches.epochs(self._problem, self._take, self._after):
-            yield self._read(self._epoch(epoch) / self._problem.targets.size)
+        elements, schedule = self._problem.targets.size, self._schedule
+        for number, epoch in enumerate(
+            batches.epochs(self._problem, self._take, self._after), self._after + 1
+        ):
+            if schedule:
+                self._learning_rate = schedule.rate(number)
+            loss = self._read(self._epoch(epoch) / elements)
+            if schedule:
+                schedule.heed(loss)
+            yield loss
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error of the epoch (0-d)."""
-        learning_rate, mean = self._problem.learning_rate, self._problem.reduction == "mean"
-        weight, l2 = self._parameters["weight"], self._problem.l2
+        learning_rate, mean = self._learning_rate, self._problem.reduction == "mean"
+        clipping = self._problem.clipping.name
+        plain = not self._momentum and not any(self._decay.values()) and clipping == "none"
         parameters = tuple(self._parameters.values())
         total = None
         for features, targets, elements in epoch:
@@ -76,15 +103,42 @@ class AutogradTrainer:
             squared_error = mse_loss(self._predict(features), targets, reduction="sum")
             gradients = torch.autograd.grad(squared_error, parameters)
             with torch.no_grad():
-                if l2:
-                    weight.sub_(weight, alpha=learning_rate * l2)
                 # The gradient of the mean is that of the sum, divided by the number of elements.
-                step = learning_rate * (1 / elements if mean else 1)
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=step)
+                factor = 1 / elements if mean else 1
+                if plain:
+                    for parameter, gradient in zip(parameters, gradients, strict=True):
+                        parameter.sub_(gradient, alpha=learning_rate * factor)
+                else:
+                    directions = self._directions([factor * gradient for gradient in gradients])
+                    for parameter, direction in zip(parameters, directions, strict=True):
+                        parameter.sub_(direction, alpha=learning_rate)
             squared_error = squared_error.detach()
             total = squared_error if total is None else total + squared_error
         return total
+
+    def _directions(self, gradients: list[Tensor]) -> list[Tensor]:
+        """What the update takes from the parameters in place of the gradients, but for the learning rate."""
+        options, clipping = self._problem.optimizer.options, self._problem.clipping
+        if clipping.name == "norm":
+            length = torch.linalg.vector_norm(torch.cat([gradient.ravel() for gradient in gradients]))
+            factor = (clipping.options["max_norm"] / (length + 1e-6)).clamp(max=1)  # as torch has it
+            gradients = [gradient * factor for gradient in gradients]
+        elif clipping.name == "value":
+            bound = clipping.options["max_value"]
+            gradients = [gradient.clamp(-bound, bound) for gradient in gradients]
+        directions = []
+        for (name, parameter), gradient in zip(self._parameters.items(), gradients, strict=True):
+            direction = gradient + self._decay[name] * parameter if self._decay[name] else gradient
+            if self._momentum:
+                if name in self._velocity:
+                    taken = (1 - options["dampening"]) * direction
+                    self._velocity[name] = self._momentum * self._velocity[name] + taken
+                else:
+                    self._velocity[name] = direction
+                velocity = self._velocity[name]
+                direction = direction + self._momentum * velocity if options["nesterov"] else velocity
+            directions.append(direction)
+        return directions
 
     def _predict(self, features: Tensor) -> Tensor:
         predictions: Tensor = features @ self._parameters["weight"].T

@@ -11,6 +11,14 @@ R[i, k] depends on W[k, j] through X[i, j] alone, so by the chain rule
 The bias is the weight of one more feature that is always 1: a column of ones in X. The mean squared error
 is S / (n t), and its gradient is 2 R' X / (n t).
 
+With momentum an update does not take the gradient G itself, but a decaying sum of all gradients so far, the
+velocity V (Sutskever et al., On the importance of initialization and momentum, 2013, in the form that
+torch.optim.SGD has):
+
+    V <- momentum V + (1 - dampening) G,   W <- W - learning_rate V,
+
+where the first gradient is taken whole; with Nesterov's look ahead W <- W - learning_rate (G + momentum V).
+
 Written once against the array API standard (https://data-apis.org/array-api): the arrays are NumPy's on the
 CPU and the device's elsewhere. This file needs no torch.
 """
@@ -21,7 +29,7 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
-from gradstream_server.trainers import batches, states, sufficient_statistics
+from gradstream_server.trainers import batches, schedules, states, sufficient_statistics
 from gradstream_server.trainers.devices import to_device, to_numpy
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
@@ -49,11 +57,16 @@ class ManualTrainer:
         # (t, d), or (t, d + 1) with the bias as last column. An update makes a new array, so whoever holds
         # this one may keep it.
         self._weight = to_device(weight, problem.device)
-        # What l2 takes off each weight in an update, as a fraction; nothing off the bias.
-        decay = np.full(weight.shape[1], problem.learning_rate * problem.l2, dtype)
-        decay[features:] = 0
-        self._decay = to_device(decay, problem.device) if problem.l2 else None  # (d) or (d + 1)
+        options = problem.optimizer.options
+        # What is added to the gradient for each weight of 1: weight decay, and l2 but for the bias.
+        decay = np.full(weight.shape[1], options["weight_decay"] + problem.l2, dtype)
+        decay[features:] = options["weight_decay"]
+        self._decay = to_device(decay, problem.device) if decay.any() else None  # (d) or (d + 1)
+        self._momentum = options["momentum"]
+        self._velocity: Array | None = None  # as the weight; None before the first update
 
+        self._learning_rate = problem.learning_rate
+        self._schedule = schedules.of(problem)
         self._after = 0
 
     def parameters(self) -> Parameters:
@@ -75,37 +88,74 @@ class ManualTrainer:
         return to_numpy(predictions)
 
     def state(self) -> State:
-        """The weight (t, d), or (t, d + 1) with the bias as last column; float64 on condensed rows."""
-        return states.copied({"weight": self._weight})
+        """The weight (t, d), or (t, d + 1) with the bias as last column; float64 on condensed rows.
+
+        With momentum the velocity too, in the same shape, and what the schedule keeps.
+        """
+        velocity = {} if self._velocity is None else {"velocity": self._velocity}
+        return states.copied({"weight": self._weight, **velocity, **schedules.state_of(self._schedule)})
 
     def resume(self, epoch: int, state: State) -> None:
         """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
-        fitting = states.fitting(state, self.state())
+        velocity = {"velocity": to_numpy(self._weight)} if self._momentum and epoch else {}
+        fitting = states.fitting(state, {**self.state(), **velocity})
         self._weight = to_device(fitting["weight"], self._problem.device)
+        if velocity:
+            self._velocity = to_device(fitting["velocity"], self._problem.device)
+        if self._schedule:
+            self._schedule.resume(fitting)
         self._after = epoch
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean squared error of each epoch that remains, before its updates."""
-        elements = self._problem.targets.size
-        for epoch in batches.epochs(self._problem, self._take, self._after):
-            yield self._epoch(epoch) / elements
+        elements, schedule = self._problem.targets.size, self._schedule
+        for number, epoch in enumerate(
+            batches.epochs(self._problem, self._take, self._after), self._after + 1
+        ):
+            if schedule:
+                self._learning_rate = schedule.rate(number)
+            loss = self._epoch(epoch) / elements
+            if schedule:
+                schedule.heed(loss)
+            yield loss
 
     # Numbers that grow out of range show in the loss, which is then infinite or NaN.
     @np.errstate(over="ignore", invalid="ignore")
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error of the epoch (0-d)."""
-        learning_rate, mean = self._problem.learning_rate, self._problem.reduction == "mean"
+        learning_rate, mean = self._learning_rate, self._problem.reduction == "mean"
+        plain = not self._momentum and self._decay is None and self._problem.clipping.name == "none"
         squared_error = 0.0
         for features, targets, elements in epoch:
             weight = self._weight
             residual = features @ weight.T - targets  # R (b, t)
             squared_error = squared_error + self._square(residual)
-            if self._decay is not None:
-                weight = weight - self._decay * weight
-            # The gradient is 2 R' X, or 2 R' X / (b t): the factor is taken out of the product.
-            step = learning_rate * (2 / elements if mean else 2)
-            self._weight = weight - step * (residual.T @ features)
+            # The gradient is 2 R' X, or 2 R' X / (b t).
+            product, factor = residual.T @ features, 2 / elements if mean else 2
+            if plain:
+                self._weight = weight - learning_rate * factor * product
+            else:
+                self._weight = weight - learning_rate * self._direction(factor * product)
         return squared_error
+
+    def _direction(self, gradient: Array) -> Array:
+        """What the update takes off in place of the gradient, as the weight; but for the learning rate."""
+        options, clipping = self._problem.optimizer.options, self._problem.clipping
+        if clipping.name == "norm":
+            length = self._xp.sqrt(self._square(gradient)) + 1e-6  # as torch has it
+            gradient = gradient * self._xp.clip(clipping.options["max_norm"] / length, max=1)
+        elif clipping.name == "value":
+            bound = clipping.options["max_value"]
+            gradient = self._xp.clip(gradient, -bound, bound)
+        if self._decay is not None:
+            gradient = gradient + self._decay * self._weight
+        if not self._momentum:
+            return gradient
+        if self._velocity is None:
+            self._velocity = gradient
+        else:
+            self._velocity = self._momentum * self._velocity + (1 - options["dampening"]) * gradient
+        return gradient + self._momentum * self._velocity if options["nesterov"] else self._velocity
 
     def _square(self, residual: Array) -> Array:
         """The sum of squares of all elements (0-d)."""

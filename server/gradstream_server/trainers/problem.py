@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.trainers.catalogue import Choice, default
+
 # An array of the trainer's own kind, on its device: numpy.ndarray or torch.Tensor.
 Array = Any
 
@@ -37,6 +39,12 @@ class Problem:
     seed: int = 0
     device: str = "cpu"
     """Resolved: "cpu", "cuda:N" or "mps"."""
+    optimizer: Choice = field(default_factory=lambda: default("optimizer"))
+    """How a gradient becomes an update; one that the trainer has, every option given. So for the others."""
+    schedule: Choice = field(default_factory=lambda: default("schedule"))
+    """How the learning rate changes from epoch to epoch."""
+    clipping: Choice = field(default_factory=lambda: default("clipping"))
+    """What is done to the gradient of the loss before l2 and weight decay are added to it."""
     initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     """Parameters to start from, training dtype, scaled units; one that is not given is the trainer's own."""
 
@@ -55,9 +63,9 @@ class Trainer(Protocol):
     def state(self) -> State:
         """A copy of the state as it is now: before training, after it, or between two epochs.
 
-        Parameters and what an optimizer keeps, in the precision of training, which may be higher than that
-        of the data. No generator and no position in the data: the batches of an epoch are a function of
-        seed and epoch alone (batches.py).
+        Parameters and what optimizer and schedule keep, in the precision of training, which may be higher
+        than that of the data. No generator and no position in the data: the batches of an epoch are a
+        function of seed and epoch alone (batches.py).
         """
         ...
 

@@ -32,7 +32,7 @@ TRAINERS = {
     ),
     "module": Entry(
         "gradstream_server.trainers.module:ModuleTrainer",
-        "torch.nn.Module, nn.MSELoss and torch.optim.SGD",
+        "torch.nn.Module, trained with the losses and optimizers of torch",
     ),
 }
 

@@ -228,6 +228,40 @@ def test_server_info_and_health(client: Client) -> None:
     assert client.health() is Health.SERVING
 
 
+def test_a_run_is_put_together_from_parts(client: Client) -> None:
+    """A user would get another optimizer than the one that was asked for, and not see it."""
+    parts = {part.field: part.name for part in client.server_info().parts if part.is_default}
+    assert parts["optimizer"] == "sgd"
+    adam = next(part for part in client.server_info().parts if part.name == "adam")
+    assert adam.trainers == ("module",)
+    assert adam.options_schema["properties"]["eps"]["default"] == 1e-8
+
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    run = client.train(
+        x,
+        x @ [1.0, 2],
+        trainer="module",
+        optimizer=("adam", {"betas": (0.8, 0.99)}),
+        schedule="cosine",
+        learning_rate=0.1,
+        batch_size=50,
+        epochs=200,
+    )
+    assert run.result().final_loss < 1e-3
+    spec = client.get(run.job).spec
+    assert spec.parts["optimizer"].options == {
+        "amsgrad": False,
+        "betas": [0.8, 0.99],
+        "eps": 1e-8,
+        "weight_decay": 0,
+    }
+    assert spec.parts["schedule"].options == {"T_max": 200, "eta_min": 0}
+    assert client.replay(run.job).result().same
+    with pytest.raises(InvalidArgumentError, match="the module trainer does") as raised:
+        client.train(x, x, trainer="manual", optimizer="adam")
+    assert [violation.field for violation in raised.value.violations] == ["spec.optimizer.name"]
+
+
 def test_many_threads_share_a_client(client: Client) -> None:
     results: list[int] = []
     threads = [

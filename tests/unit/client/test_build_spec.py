@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from google.protobuf.json_format import MessageToDict
 from numpy.typing import ArrayLike
 
 from gradstream.errors import InvalidArgumentError
@@ -89,6 +90,9 @@ def test_every_option_is_sent() -> None:
         target_names=["c"],
         max_memory_bytes=np.int64(2**30),
         max_seconds=60,
+        optimizer=("adam", {"betas": (0.9, np.float32(0.5)), "amsgrad": True}),
+        schedule="cosine",
+        clipping=["norm", {"max_norm": 2}],
     )
     unset = [
         field.name
@@ -100,6 +104,15 @@ def test_every_option_is_sent() -> None:
     assert spec.gradient_reduction == spec_pb2.GRADIENT_REDUCTION_SUM
     assert spec.dtype == spec_pb2.DTYPE_FLOAT32
     assert (spec.max_memory_bytes, spec.max_seconds) == (2**30, 60.0)
+    assert MessageToDict(spec.optimizer) == {
+        "name": "adam",
+        "options": {"betas": [0.9, 0.5], "amsgrad": True},
+    }
+    assert (spec.schedule.name, spec.clipping.name, spec.clipping.options["max_norm"]) == (
+        "cosine",
+        "norm",
+        2.0,
+    )
     assert list(spec.inline_data.feature_names) == ["a", "b"]
 
 
@@ -152,6 +165,8 @@ def test_none_counts_as_not_given() -> None:
         ("epochs", 2**70, "spec.epochs"),
         ("max_memory_bytes", 2**70, "spec.max_memory_bytes"),
         ("max_seconds", "long", "spec.max_seconds"),
+        ("optimizer", 3, "spec.optimizer"),
+        ("optimizer", ("sgd", {"momentum": object()}), "spec.optimizer.options.momentum"),
         ("learning_rate", "fast", "spec.learning_rate"),
         ("gradient_reduction", "median", "spec.gradient_reduction"),
         ("dtype", "float16", "spec.dtype"),

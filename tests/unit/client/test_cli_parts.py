@@ -74,6 +74,8 @@ def test_labels() -> None:
         ("request_id", "--request-id"),
         ("spec.max_memory_bytes", "--max-memory"),
         ("spec.max_seconds", "--max-seconds"),
+        ("spec.optimizer.name", "--optimizer"),
+        ("spec.optimizer.options.betas[0]", "--set optimizer.betas[0]"),
         ("priority", "--priority"),
         ("group", "--group"),
         ("job", "JOB"),

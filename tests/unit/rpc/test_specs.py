@@ -16,6 +16,7 @@ from gradstream_server.jobs.spec import FloatArray, Spec, SpecRequest
 from gradstream_server.rpc import specs
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.tensors import to_tensor
+from gradstream_server.trainers.catalogue import PARTS
 from gradstream_server.trainers.registry import TRAINERS
 
 
@@ -67,6 +68,22 @@ def test_a_resolved_spec_has_every_field_set(fields: dict[str, object]) -> None:
         f.name for f, _ in message.ListFields()
     }
     assert unset == ({"inline_data", "dataset"} if not fields else {"dataset", "predict_rows"})
+
+
+def test_a_spec_of_an_older_server_gets_the_parts_of_then() -> None:
+    """A job that waited while the server was upgraded would fail."""
+    message = specs.to_message(resolved())
+    for kind in PARTS:
+        message.ClearField(kind)
+    assert specs.from_message(message).parts == resolved().parts
+
+
+def test_an_option_without_a_value_is_refused() -> None:
+    """A client's fault in building a message would be one of the server."""
+    spec = spec_pb2.Spec(trainer="manual", optimizer=spec_pb2.Choice(name="sgd"))
+    spec.optimizer.options.fields["momentum"].SetInParent()
+    with pytest.raises(InvalidSpec, match=r"spec\.optimizer\.options\.momentum: has no value"):
+        specs.to_request(spec)
 
 
 def test_a_resolved_spec_leaves_the_numbers_of_its_data_out() -> None:

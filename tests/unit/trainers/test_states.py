@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from gradstream_server.trainers import states, sufficient_statistics
 from gradstream_server.trainers.batches import epochs
+from gradstream_server.trainers.catalogue import OPTIMIZERS, Choice, complete
 from gradstream_server.trainers.manual import ManualTrainer
 from gradstream_server.trainers.module import ModuleTrainer
 from gradstream_server.trainers.problem import Problem
@@ -31,24 +31,27 @@ LARGE = Problem(
 )
 
 
+CHOICES = {
+    "momentum": Choice("sgd", {"momentum": 0.9}),
+    "lbfgs of few steps": Choice("lbfgs", {"max_iter": 3, "history_size": 4}),
+    "lbfgs with a search": Choice("lbfgs", {"max_iter": 4, "line_search_fn": "strong_wolfe"}),
+    **{name: Choice(name) for name in OPTIMIZERS},
+}
+
+
 def with_optimizer(problem: Problem, kind: str) -> ModuleTrainer:
     """A trainer whose optimizer keeps something from step to step."""
-    trainer = ModuleTrainer(problem)
-    parameters = list(trainer._model.parameters())
-    trainer._optimizer = (
-        torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
-        if kind == "momentum"
-        else torch.optim.Adam(parameters, lr=0.1)
-    )
-    return trainer
+    return ModuleTrainer(replace(problem, optimizer=complete("optimizer", CHOICES[kind])))
 
 
-@pytest.mark.parametrize("kind", ["momentum", "adam"])
+@pytest.mark.parametrize("kind", CHOICES)
 @pytest.mark.parametrize("intercept", [True, False])
 @pytest.mark.parametrize("after", [0, 1, 4, 5])
 def test_what_an_optimizer_keeps_goes_along(kind: str, intercept: bool, after: int) -> None:
     """Training would go on as if the optimizer had just begun."""
-    problem = replace(PROBLEM, intercept=intercept)
+    problem = replace(PROBLEM, intercept=intercept, l2=0.1)
+    if kind.startswith("lbfgs"):
+        problem = replace(problem, batch_size=20, shuffle=False)
     undisturbed = with_optimizer(problem, kind)
     losses = list(undisturbed.train())
 
@@ -56,6 +59,8 @@ def test_what_an_optimizer_keeps_goes_along(kind: str, intercept: bool, after: i
     begun = [loss for _, loss in zip(range(after), first.train(), strict=False)]
     state = first.state()
     assert ("optimizer.0.momentum_buffer" in state) == (kind == "momentum" and after > 0)
+    if after and kind != "sgd":
+        assert any(name.startswith("optimizer.") for name in state)
     kept = {name: array.tobytes() for name, array in state.items()}
     second = with_optimizer(problem, kind)
     second.resume(after, state)

@@ -1,0 +1,122 @@
+"""Which parts a training is put together from: chosen by name, with options that fit their schemas."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gradstream_server.jobs.check import Check, nearest
+from gradstream_server.trainers import catalogue
+from gradstream_server.trainers.catalogue import PARTS, Choice, Kind, Part
+
+_NO_CHOICE = Choice("")
+_MOST_SHOWN = 60
+
+
+def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> None:
+    """What is chosen has to be there, the trainer has to have it, and its options have to be in range."""
+    for kind, choice in chosen.items():
+        part = PARTS[kind].get(choice.name)
+        if part is None:
+            names = ", ".join(PARTS[kind])
+            said = f"is {choice.name!r}" if choice.name else "is missing"
+            check.fail(f"{kind}.name", f"{said}; there are {names}{nearest(choice.name, PARTS[kind])}")
+            continue
+        if trainer not in part.trainers:
+            check.fail(f"{kind}.name", f"is {choice.name!r}, which {_who_does(trainer, part)}")
+        _check_options(check, f"{kind}.options", choice.options, part)
+    optimizer, clipping = (chosen.get(kind, _NO_CHOICE).name for kind in ("optimizer", "clipping"))
+    if optimizer == "lbfgs" and clipping not in ("", "none"):
+        what = "looks for its steps along gradients as they are; use another optimizer"
+        check.fail("clipping.name", f"is {clipping!r}, but lbfgs {what}, or no clipping")
+
+
+def complete_parts(chosen: Mapping[Kind, Choice], epochs: int) -> dict[Kind, Choice]:
+    """One part of each kind, with every option."""
+    return {
+        kind: catalogue.complete(kind, chosen.get(kind) or catalogue.default(kind), epochs) for kind in PARTS
+    }
+
+
+def _who_does(trainer: str, part: Part) -> str:
+    many = "s do" if len(part.trainers) > 1 else " does"
+    return f"the {trainer} trainer does not do; the {' and '.join(part.trainers)} trainer{many}"
+
+
+def _check_options(check: Check, path: str, options: Mapping[str, Any], part: Part) -> None:
+    unknown = [name for name in options if name not in part.options]
+    for name in unknown:
+        there = f"is not there; there are {', '.join(part.options)}" if part.options else "is not there"
+        check.fail(f"{path}.{name[:_MOST_SHOWN]}", there + nearest(name, part.options))
+    for name, error in _errors({name: options[name] for name in options if name in part.options}, part):
+        check.fail(f"{path}{name}", error)
+
+
+def _errors(options: Mapping[str, Any], part: Part) -> Iterator[tuple[str, str]]:
+    """Where options do not fit the schema, and why."""
+    if not options and "required" not in part.schema:
+        return
+    from jsonschema import Draft202012Validator  # 0.1 s, which most servers never need
+
+    finite = True
+    for name, value in options.items():
+        if any(isinstance(each, float) and not math.isfinite(each) for each in _leaves(value)):
+            finite = False
+            yield f".{name}", "holds a number that is not finite"
+    if not finite:
+        return
+    for error in Draft202012Validator(part.schema).iter_errors(dict(options)):
+        path = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in error.absolute_path)
+        if error.validator == "required":
+            for name in error.validator_value:
+                if name not in error.instance:
+                    yield f"{path}.{name}", f"is missing; it has to be {allowed(part.options[name])}"
+        else:
+            yield path, f"is {_shown(error.instance)}; it has to be {allowed(error.schema)}"
+
+
+def allowed(schema: Mapping[str, Any]) -> str:
+    """What a schema allows, in words."""
+    if "enum" in schema:
+        return "one of " + ", ".join(_shown(value) for value in schema["enum"])
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    words = {
+        "number": "a number",
+        "integer": "a whole number",
+        "boolean": "true or false",
+        "string": "a text",
+    }
+    bounds = [
+        f"{word} {schema[key]:g}" if isinstance(schema[key], float) else f"{word} {schema[key]}"
+        for key, word in (
+            ("exclusiveMinimum", "above"),
+            ("minimum", "at least"),
+            ("exclusiveMaximum", "below"),
+            ("maximum", "at most"),
+        )
+        if key in schema
+    ]
+    texts = [words.get(kind, kind) for kind in kinds if kind not in ("array", "null")]
+    if "array" in kinds:
+        least, most = schema["minItems"], schema["maxItems"]
+        count = f"{least}" if least == most else f"{least} to {most}"
+        texts.append(f"a list of {count}, each {allowed(schema['items'])}")
+    text = " ".join([*texts, " and ".join(bounds)]).strip()
+    return f"{text}, or null" if "null" in kinds else text
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for each in value:
+            yield from _leaves(each)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _leaves(each)
+    else:
+        yield value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."

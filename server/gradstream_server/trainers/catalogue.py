@@ -1,0 +1,303 @@
+"""The parts that a training is put together from, by name: what each does, its options, and who has it.
+
+This is the one place that lists them. It imports neither torch nor any trainer: the main process checks specs
+by it, and tells clients what there is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gradstream_server.trainers.options import (
+    Schema,
+    choice,
+    flag,
+    list_of,
+    number,
+    or_nothing,
+    whole,
+)
+
+Kind = Literal["optimizer", "schedule", "clipping"]
+"""What a part is for; the name of its field in a spec."""
+
+ALL = ("manual", "autograd", "module")
+MODULE = ("module",)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A part by name, with options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What there is to know of a part."""
+
+    description: str
+    """One line for people who choose."""
+    options: Mapping[str, Schema] = field(default_factory=dict)
+    """A JSON schema for each option, with its default; one without has to be given, or is worked out."""
+    trainers: Sequence[str] = ALL
+    """Who has it."""
+    epochs: str = ""
+    """The option whose default is the number of epochs."""
+    learning_rate: float = 0.01
+    """Of an optimizer: the default of `Spec.learning_rate`, which is torch's own but for sgd."""
+    rules: Schema = field(default_factory=dict)
+    """What else the JSON schema says: how options go together."""
+
+    @property
+    def schema(self) -> Schema:
+        """The JSON schema of all options together."""
+        required = [
+            name for name, schema in self.options.items() if "default" not in schema and name != self.epochs
+        ]
+        schema = {"type": "object", "properties": dict(self.options), "additionalProperties": False}
+        return schema | ({"required": required} if required else {}) | dict(self.rules)
+
+
+_WEIGHT_DECAY = number("L2 penalty of all parameters, added to the gradient", at_least=0, default=0)
+_EPS = number("Added to a denominator, so that it is not 0", at_least=0, default=1e-8)
+_BETAS = list_of(
+    number("", at_least=0, below=1), "Decay of the means of gradient and square", [0.9, 0.999], length=2
+)
+_DECOUPLED = flag("Whether weight_decay shrinks the parameters themselves, as in AdamW", False)
+_GAMMA = number("Factor of each step down", above=0, at_most=1, default=0.1)
+_ETA_MIN = number("The lowest learning rate", at_least=0, default=0)
+
+OPTIMIZERS = {
+    "sgd": Part(
+        "Gradient descent, with momentum if asked for",
+        {
+            "momentum": number("Part of the last step that is kept", at_least=0, below=1, default=0),
+            "dampening": number(
+                "Part of the gradient that momentum leaves out", at_least=0, at_most=1, default=0
+            ),
+            "nesterov": flag("Whether momentum looks ahead; it needs momentum, and no dampening", False),
+            "weight_decay": _WEIGHT_DECAY,
+        },
+        rules={
+            "if": {"properties": {"nesterov": {"const": True}}, "required": ["nesterov"]},
+            "then": {
+                "properties": {"momentum": {"exclusiveMinimum": 0}, "dampening": {"maximum": 0}},
+                "required": ["momentum"],
+            },
+        },
+    ),
+    "adam": Part(
+        "Steps scaled by running means of gradient and square (Kingma and Ba, 2014)",
+        {
+            "betas": _BETAS,
+            "eps": _EPS,
+            "weight_decay": _WEIGHT_DECAY,
+            "amsgrad": flag("Whether the largest mean of squares counts", False),
+        },
+        MODULE,
+        learning_rate=0.001,
+    ),
+    "adamw": Part(
+        "Adam with weight decay apart from the gradient (Loshchilov and Hutter, 2017)",
+        {
+            "betas": _BETAS,
+            "eps": _EPS,
+            "weight_decay": number(
+                "Part of each parameter that a step of length 1 takes off", at_least=0, default=0.01
+            ),
+            "amsgrad": flag("Whether the largest mean of squares counts", False),
+        },
+        MODULE,
+        learning_rate=0.001,
+    ),
+    "rmsprop": Part(
+        "Steps divided by a running mean of gradient lengths",
+        {
+            "alpha": number("Decay of the mean of squares", at_least=0, below=1, default=0.99),
+            "eps": _EPS,
+            "weight_decay": _WEIGHT_DECAY,
+            "momentum": number("Part of the last step that is kept", at_least=0, below=1, default=0),
+            "centered": flag("Whether the mean gradient is taken off first", False),
+        },
+        MODULE,
+    ),
+    "adagrad": Part(
+        "Steps divided by the length of all gradients so far",
+        {
+            "lr_decay": number("How fast the learning rate decays", at_least=0, default=0),
+            "weight_decay": _WEIGHT_DECAY,
+            "initial_accumulator_value": number("Where the sum of squares begins", at_least=0, default=0),
+            "eps": number("Added to a denominator, so that it is not 0", at_least=0, default=1e-10),
+        },
+        MODULE,
+    ),
+    "nadam": Part(
+        "Adam with Nesterov momentum",
+        {
+            "betas": _BETAS,
+            "eps": _EPS,
+            "weight_decay": _WEIGHT_DECAY,
+            "momentum_decay": number("How fast momentum settles", at_least=0, default=0.004),
+            "decoupled_weight_decay": _DECOUPLED,
+        },
+        MODULE,
+        learning_rate=0.002,
+    ),
+    "adadelta": Part(
+        "Steps as long as those before, relative to the gradients",
+        {
+            "rho": number("Decay of the means of squares", at_least=0, at_most=1, default=0.9),
+            "eps": number("Added to a denominator, so that it is not 0", at_least=0, default=1e-6),
+            "weight_decay": _WEIGHT_DECAY,
+        },
+        MODULE,
+        learning_rate=1.0,
+    ),
+    "adamax": Part(
+        "Adam with the largest gradient in place of the mean of squares",
+        {"betas": _BETAS, "eps": _EPS, "weight_decay": _WEIGHT_DECAY},
+        MODULE,
+        learning_rate=0.002,
+    ),
+    "radam": Part(
+        "Adam that warms up by itself",
+        {
+            "betas": _BETAS,
+            "eps": _EPS,
+            "weight_decay": _WEIGHT_DECAY,
+            "decoupled_weight_decay": _DECOUPLED,
+        },
+        MODULE,
+        learning_rate=0.001,
+    ),
+    "lbfgs": Part(
+        "A quasi-Newton method, at its best on a full batch; an update evaluates the loss several times",
+        {
+            "max_iter": whole("Iterations of an update", 1, 1000, default=20),
+            "max_eval": or_nothing(
+                whole("Evaluations of an update; null: 1.25 times max_iter", 1, 10_000), None
+            ),
+            "tolerance_grad": number("An update ends at so small a gradient", at_least=0, default=1e-7),
+            "tolerance_change": number("An update ends at so small a change", at_least=0, default=1e-9),
+            "history_size": whole("Steps that are remembered", 1, 1000, default=100),
+            "line_search_fn": or_nothing(choice("How the length of a step is found", "strong_wolfe"), None),
+        },
+        MODULE,
+        learning_rate=1.0,
+    ),
+}
+
+SCHEDULES = {
+    "none": Part("The learning rate stays as it is"),
+    "step": Part(
+        "Down by a factor every few epochs",
+        {"step_size": whole("Epochs between two steps down", 1), "gamma": _GAMMA},
+    ),
+    "multistep": Part(
+        "Down by a factor after certain epochs",
+        {
+            "milestones": list_of(whole("", 1), "The epochs after which it goes down, ascending"),
+            "gamma": _GAMMA,
+        },
+    ),
+    "exponential": Part("Down by a factor every epoch", {"gamma": number("The factor", above=0, at_most=1)}),
+    "linear": Part(
+        "From one factor of the learning rate to another in a straight line",
+        {
+            "start_factor": number("The factor of the first epoch", above=0, at_most=1, default=1 / 3),
+            "end_factor": number("The factor that stays in the end", at_least=0, at_most=1, default=1),
+            "total_iters": whole("Epochs until then", 1, default=5),
+        },
+    ),
+    "polynomial": Part(
+        "Down to 0 along a power of the epochs that are left",
+        {
+            "total_iters": whole("Epochs until 0; default: all", 1),
+            "power": number("The power", at_least=0, default=1),
+        },
+        epochs="total_iters",
+    ),
+    "cosine": Part(
+        "Down along half a cosine",
+        {"T_max": whole("Epochs until the lowest; default: all", 1), "eta_min": _ETA_MIN},
+        epochs="T_max",
+    ),
+    "cosine_warm_restarts": Part(
+        "Down along half a cosine, again and again",
+        {
+            "T_0": whole("Epochs until the first restart", 1),
+            "T_mult": whole("Each stretch is so many times as long as the last", 1, 1000, default=1),
+            "eta_min": _ETA_MIN,
+        },
+    ),
+    "one_cycle": Part(
+        "Up to the learning rate and down to almost 0, once (Smith and Topin, 2017)",
+        {
+            "pct_start": number("Part of the epochs that it goes up", above=0, below=1, default=0.3),
+            "anneal_strategy": choice("The shape of the way", "cos", "linear"),
+            "div_factor": number("It begins with the learning rate divided by this", above=0, default=25),
+            "final_div_factor": number("It ends with its beginning divided by this", above=0, default=1e4),
+        },
+    ),
+    "reduce_on_plateau": Part(
+        "Down by a factor when the loss has stopped falling",
+        {
+            "factor": number("The factor", above=0, below=1, default=0.1),
+            "patience": whole("Epochs without a better loss that are put up with", 0, default=10),
+            "threshold": number("How much better counts", at_least=0, default=1e-4),
+            "threshold_mode": choice("Whether that is relative to the best loss or absolute", "rel", "abs"),
+            "cooldown": whole("Epochs after a step down in which nothing is counted", 0, default=0),
+            "min_lr": number("The lowest learning rate", at_least=0, default=0),
+            "eps": number("A step down of at most this is left out", at_least=0, default=1e-8),
+        },
+    ),
+}
+
+CLIPPINGS = {
+    "none": Part("Gradients are left as they are"),
+    "norm": Part(
+        "A gradient longer than a bound is scaled down to it, all parameters together",
+        {"max_norm": number("The bound of the Euclidean length", above=0, default=1)},
+    ),
+    "value": Part(
+        "Each number of a gradient is brought within bounds",
+        {"max_value": number("The bound of its absolute value", above=0, default=1)},
+    ),
+}
+
+PARTS: Mapping[Kind, Mapping[str, Part]] = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "clipping": CLIPPINGS,
+}
+"""All there are. The first of each kind is the default."""
+
+
+def default(kind: Kind) -> Choice:
+    """What a part is where nothing is asked for, all options given."""
+    name = next(iter(PARTS[kind]))
+    return complete(kind, Choice(name))
+
+
+def complete(kind: Kind, chosen: Choice, epochs: int = 1) -> Choice:
+    """The same with every option given, and each number of the type that its schema tells.
+
+    The options have to be valid; JSON, and so the contract, does not tell 1 from 1.0.
+    """
+    part = PARTS[kind][chosen.name]
+    options: dict[str, Any] = {}
+    for name, schema in part.options.items():
+        given = chosen.options.get(name, epochs if name == part.epochs else schema.get("default"))
+        options[name] = _typed(given, schema)
+    return Choice(chosen.name, options)
+
+
+def _typed(value: Any, schema: Schema) -> Any:
+    kinds = schema.get("type", ())
+    if isinstance(value, list):
+        return [_typed(each, schema["items"]) for each in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value) if "integer" in kinds else float(value)
+    return value
