@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from gradstream.cli.data_report import printable
+from gradstream.cli.data_report import SHORT, printable
 from gradstream.cli.transfer import transfer
 from gradstream.client import Client
 from gradstream.dataset import Column, ColumnType, Dataset
@@ -36,6 +36,8 @@ class DataChoice:
     max_categories: int | None
     nulls: str | None
     predict: tuple[str, ...]
+    digest: str | None = None
+    """What the table has to be, where a spec file says so."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,12 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
             if given:
                 raise click.UsageError(f"{option} is about a column of --data, which is missing")
         return ChosenData({}, (_X,))
-    dataset = _find(client, choice.data, plain)
+    dataset = _find(client, _place(choice), plain)
+    if choice.digest and not dataset.digest.startswith(choice.digest):
+        raise click.UsageError(
+            f"{choice.data} is not the table of the spec file: its digest is {dataset.digest[:SHORT]}, "
+            f"not {choice.digest[:SHORT]}; delete `digest` there, or give --data, to train on what it is now"
+        )
     features = _features(dataset, choice)
     options: SpecOptions = {"dataset": dataset, "target_columns": choice.targets}
     if choice.targets:
@@ -75,6 +82,13 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
     if choice.nulls is not None:
         options["nulls"] = choice.nulls  # type: ignore[typeddict-item]  # one of the choices of the option
     return ChosenData(options, tuple(features))
+
+
+def _place(choice: DataChoice) -> str:
+    """Where the table is: of one that a spec file names and that is gone, the server may have the content."""
+    assert choice.data is not None
+    gone = choice.digest is not None and choice.data != "-" and not Path(choice.data).exists()
+    return choice.digest if gone and choice.digest else choice.data
 
 
 def _find(client: Client, data: str, plain: bool) -> Dataset:

@@ -3,14 +3,17 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from gradstream.cli.values import initial_parameters, memory_size, part_options
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
+_DIGEST = "gradstream.digest_of_spec_file"
 
 server_option = click.option(
     "--server", metavar="HOST:PORT", envvar="GRADSTREAM_SERVER", show_envvar=True,
@@ -92,7 +95,8 @@ _SPEC_OPTIONS = [
                  help="Scale features to mean 0 and standard deviation 1 first.  [default: no]"),
     click.option("--init", "initial", metavar="NAME=VALUE", callback=initial_parameters, multiple=True,
                  help="Start here: weight or bias = a number for all, or one for each feature (the weight of "
-                      "several targets row by row, a row for each target), separated by commas. Repeatable."),
+                      "several targets row by row, each may end in a semicolon), separated by commas. "
+                      "Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
     click.option("--max-memory", "max_memory_bytes", callback=memory_size, metavar="SIZE",
                  help="Memory that training may take, from 64M: bytes, or with K, M, G or T, powers of 1024. "
@@ -111,10 +115,46 @@ def data_options(command: Callable[..., T]) -> Callable[..., T]:
     def with_choice(**given: Any) -> T:
         from gradstream.cli.data_choice import DataChoice
 
-        choice = DataChoice(**{field.name: given.pop(field.name) for field in fields(DataChoice)})
+        choice = DataChoice(
+            **{field.name: given.pop(field.name) for field in fields(DataChoice) if field.name in given},
+            digest=_digest_of_spec_file(),
+        )
         return command(choice=choice, **given)
 
     return _apply(_DATA_OPTIONS, with_choice)
+
+
+def _digest_of_spec_file() -> str | None:
+    """What the table of a spec file has to be; nothing for one that the command line names."""
+    context = click.get_current_context()
+    if context.get_parameter_source("data") is not ParameterSource.DEFAULT_MAP:
+        return None
+    digest: str | None = context.meta.get(_DIGEST)
+    return digest
+
+
+def overrides(option: str, other: str) -> bool:
+    """Whether the command line gives an option, and the other is only in a spec file."""
+    source = click.get_current_context().get_parameter_source
+    return source(option) is ParameterSource.COMMANDLINE and source(other) is ParameterSource.DEFAULT_MAP
+
+
+def _use_spec_file(context: click.Context, _option: click.Parameter, path: Path | None) -> None:
+    """Take what a spec file says where the command line says nothing."""
+    if path is None:
+        return
+    from gradstream.cli.spec_file import read_spec_file
+
+    found = read_spec_file(path, context.command)
+    context.default_map = {**(context.default_map or {}), **found.options}
+    context.meta[_DIGEST] = found.digest
+
+
+spec_file_option = click.option(
+    "--spec", metavar="FILE", type=click.Path(path_type=Path), callback=_use_spec_file, is_eager=True,
+    expose_value=False,
+    help="Take from this TOML file what the command line does not give; --save-spec writes one.",
+)  # fmt: skip
 
 
 def spec_options(command: Command) -> Command:

@@ -53,7 +53,8 @@ def _check_start(initial: dict[str, Start], features: list[str], targets: list[s
     """Values that do not fit the columns are refused by the names of the columns, which people know."""
     for name, needed in (("weight", features), ("bias", targets)):
         start = initial.get(name)
-        if isinstance(start, tuple) and len(start) != len(needed):
+        flat = isinstance(start, tuple) and not isinstance(start[0], tuple)
+        if isinstance(start, tuple) and flat and len(start) != len(needed):
             raise click.UsageError(f"--init {name}: {_counts(len(start), needed)}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
@@ -17,6 +18,10 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 @click.command()
 @click.option("--trainer", default="manual", show_default=True, metavar="NAME",
               help="How the gradient is obtained: manual, autograd or module.")  # fmt: skip
+@options.spec_file_option
+@click.option("--save-spec", metavar="FILE", type=click.Path(path_type=Path),
+              help="Write a file for --spec that trains the same again: what is given here, and what the "
+                   "server chooses.")  # fmt: skip
 @options.data_options
 @options.spec_options
 @click.option("--from", "start", metavar="JOB",
@@ -40,6 +45,7 @@ def train(
     choice: DataChoice,
     initial: dict[str, Start],
     start: str | None,
+    save_spec: Path | None,
     request_id: str | None,
     priority: int,
     cancel_on_disconnect: bool,
@@ -61,6 +67,8 @@ def train(
       gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
       gradstream train --trainer module --epochs 1000 --from JOB
+      gradstream train --data houses.csv --target price --save-spec run.toml
+      gradstream train --spec run.toml --epochs 500
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
     is attached again, also when the server has died and comes back within --patience. A server that was
@@ -74,9 +82,14 @@ def train(
     from gradstream.cli.follow import command_for, follow, resumable
     from gradstream.cli.json_view import json_line
     from gradstream.cli.request import build_request
+    from gradstream.cli.saved_spec import require_writable, write_spec
     from gradstream.cli.view import choose_view
     from gradstream.cli.warm_start import WarmStart
 
+    if save_spec is not None:
+        require_writable(save_spec)
+    if options.overrides("start", "initial"):
+        initial = {}
     with open_client(server, patience_s) as client:
         warm = WarmStart(client, start, initial)
         request = build_request(client, choice, initial, spec, plain=plain)
@@ -84,6 +97,8 @@ def train(
         with resumable(request_id) as made, warm.named():
             if detach:
                 job = client.create(request_id=made, priority=priority, **request)
+                if save_spec is not None:
+                    write_spec(save_spec, job, choice, warm.parameters)
                 click.echo(json_line(job) if format_ == "json" else job.id)
                 return
             run = client.train(
@@ -92,6 +107,8 @@ def train(
                 cancel_on_disconnect=cancel_on_disconnect,
                 **request,
             )
+        if save_spec is not None:
+            write_spec(save_spec, client.get(run.job), choice, warm.parameters)
         view = choose_view(
             run,
             # Its log tells it only when training begins.

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-Start = float | tuple[float, ...]
+Start = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
+"""A number for all, one for each, or rows of them."""
 
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])i?)?b?", re.IGNORECASE)
@@ -28,12 +29,13 @@ def memory_size(context: click.Context, option: click.Parameter, text: str | Non
 def initial_parameters(
     context: click.Context, option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, Start]:
-    """Parameters by name, each a number or several."""
+    """Parameters by name, each a number, several, or rows of them that end in semicolons."""
     parameters: dict[str, Start] = {}
     for text in texts:
         name, _, value = text.partition("=")
+        *rows, last = value.split(";")
         try:
-            numbers = _numbers(value)
+            numbers = tuple(_numbers(row) for row in (*rows, last) if row) if rows else _numbers(last)
         except ValueError:
             numbers = ()
         if not name.strip() or not numbers:
@@ -41,7 +43,7 @@ def initial_parameters(
             raise click.BadParameter(message, context, option)
         if name.strip() in parameters:
             raise click.BadParameter(f"{name.strip()} is given twice", context, option)
-        parameters[name.strip()] = numbers[0] if len(numbers) == 1 else numbers
+        parameters[name.strip()] = numbers[0] if len(numbers) == 1 and not rows else numbers
     return parameters
 
 
