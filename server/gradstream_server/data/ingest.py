@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.ipc
 
+from gradstream_server.data.ahead import ahead
 from gradstream_server.data.dataset import Column, ColumnType, Table
 from gradstream_server.data.formats import format_of
 from gradstream_server.data.readers import ReadAgain, Reader, open_reader
@@ -55,7 +56,7 @@ def ingest(path: Path, name: str, target: Path, max_bytes: int) -> Table:
 
 
 def _write(reader: Reader, target: Path, max_bytes: int) -> Table:
-    batches = _regrouped(reader.batches())
+    batches = ahead(_regrouped(reader.batches()))
     first = next(batches, None)
     if first is None:
         raise UnreadableData("it has no rows")

@@ -13,7 +13,8 @@ from gradstream_server.data.dataset import Column, Dataset
 from gradstream_server.data.statistics import as_numbers
 from gradstream_server.jobs.spec import Selection
 
-_BLOCK_NUMBERS = 1 << 20
+_BLOCK_NUMBERS = 1 << 18
+"""Of more at once the processor's cache has no use, but the worker takes more memory."""
 Block = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Features (b, features) and targets (b, targets)."""
 
@@ -80,7 +81,7 @@ class SelectedRows:
                 numbers = np.where(np.isnan(numbers), column.mean or 0.0, numbers)
             return [numbers]
         kinds = pa.array(column.categories).cast(values.type)
-        index = pc.index_in(values, kinds).to_numpy(zero_copy_only=False)
+        index = as_numbers(pc.index_in(values, kinds))
         missing = np.nan if self._selection.nulls == "drop" else 0.0
         lacking = np.isnan(index) if values.null_count else None
         parts = [(index == i).astype(np.float64) for i in range(len(column.categories))]

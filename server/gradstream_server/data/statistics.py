@@ -80,9 +80,7 @@ class ColumnStatistics:
         if values.null_count:
             self._nulls += values.null_count
             if not self._first_null:
-                self._first_null = (
-                    self._rows + 1 + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-                )
+                self._first_null = self._rows + 1 + int(np.argmax(as_numbers(values.is_null())))
 
     def _add_numbers(self, values: "pa.Array") -> None:
         numbers = as_numbers(values)
@@ -125,8 +123,8 @@ class ColumnStatistics:
 
     def _find_text(self, values: "pa.Array") -> None:
         """Find the first value that is no number: why the column is none."""
-        numeric = pc.match_substring_regex(values, _NUMBER).to_numpy(zero_copy_only=False)
-        text = np.flatnonzero(numeric == False)  # noqa: E712 - None where there is no value
+        numeric = pc.match_substring_regex(values, _NUMBER).fill_null(True)
+        text = np.flatnonzero(as_numbers(numeric) == 0)
         if len(text):
             self._first_text = (self._rows + 1 + int(text[0]), values[int(text[0])].as_py()[:_SHOWN])
 
@@ -135,5 +133,10 @@ def as_numbers(values: "pa.Array") -> NDArray[Any]:
     """A column of numbers or booleans as NumPy has it; NaN where there is no value."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
-    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    if values.null_count:
+        if pa.types.is_integer(values.type):
+            values = values.cast(pa.float64(), safe=False)
+        values = values.fill_null(np.nan)
+    # Not `to_numpy`: that imports pandas, where it is installed, into every worker.
+    numbers: NDArray[Any] = np.from_dlpack(values)
     return numbers

@@ -43,11 +43,13 @@ def epochs(problem: Problem, take: Take, after: int = 0) -> Iterator[Iterable[Ba
             yield whole
         return
     for epoch in range(after + 1, problem.epochs + 1):
-        yield _batches(problem, take, order(rows, problem.seed, epoch) if problem.shuffle else None)
+        yield _batches(problem, take, epoch)
 
 
-def _batches(problem: Problem, take: Take, rows_in_order: NDArray[np.int64] | None) -> Iterator[Batch]:
+def _batches(problem: Problem, take: Take, epoch: int) -> Iterator[Batch]:
     (rows, features), targets = problem.features.shape, problem.targets.shape[1]
+    # Made when the epoch begins: that of the epoch before is gone by then.
+    rows_in_order = order(rows, problem.seed, epoch) if problem.shuffle else None
     size = problem.batch_size
     # Many batches at once: slicing rows that lie in order is several times faster than gathering each batch.
     at_once = max(1, _TAKEN_NUMBERS // (size * (features + targets))) * size

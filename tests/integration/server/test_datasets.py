@@ -578,6 +578,40 @@ def test_a_full_disk(tmp_path: Path) -> None:
         assert "Traceback" not in server.log.read_text()
 
 
+def anonymous_mib(process: int) -> float:
+    """What a process has allocated, files that it has mapped left out."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+def test_a_table_larger_than_memory(tmp_path: Path) -> None:
+    """Whoever has more data than the machine has memory could not train on them."""
+    with running_server(tmp_path / "data", "--workers", "1") as server, calls_to(server.address) as calls:
+        calls.train(reference())
+        content = io.BytesIO()
+        features = np.random.default_rng(0).standard_normal((1_200_000, 31), np.float32)
+        np.save(content, np.concatenate([features, features.sum(axis=1, keepdims=True)], axis=1))
+        digest = put(calls, content.getvalue(), "t.npy").digest
+        (worker,) = (
+            pid
+            for pid in descendants(server.process.pid)
+            if "libtorch" in Path(f"/proc/{pid}/maps").read_text() and not descendants(pid)
+        )
+        before = anonymous_mib(worker)
+        for trainer in ("manual", "autograd", "module"):
+            limit = 64 * MIB
+            spec = reference(trainer, epochs=1, batch_size=4096, learning_rate=0.1, max_memory_bytes=limit)
+            spec.dataset.CopyFrom(spec_pb2.Selection(digest=digest, targets=["x32"]))
+            assert len(content.getvalue()) > 2 * limit
+            last = calls.train(spec)[-1]
+            assert last.HasField("completed"), last
+            parameters = {
+                each.name: np.frombuffer(each.value.data, "f4") for each in last.completed.parameters
+            }
+            np.testing.assert_allclose(parameters["weight"], 1, atol=0.01)
+            assert anonymous_mib(worker) - before < 48
+
+
 def test_nothing_of_all_that_was_a_fault_of_the_server(calls: Calls, server: RunningServer) -> None:
     """An operator would look for defects where users have made mistakes."""
     assert calls.train(reference())[-1].HasField("completed")
