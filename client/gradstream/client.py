@@ -111,8 +111,11 @@ class Client:
             nulls: rows without a value are an "error" (the default), or "drop", or "mean" stands in.
             max_memory_bytes: memory that training may take. Default, and at most: what the server allows.
             max_seconds: how long the job may run. Default, and at most: what the server allows.
-            optimizer: how a gradient becomes an update, by name ("adam") or by name and options
-                (("adam", {"weight_decay": 0.01})). Default "sgd". `server_info().parts` lists what there is.
+            model: what is trained, by name ("logistic") or by name and options. Default "linear".
+                `server_info().parts` lists what there is.
+            loss: what is made small, alike. Default: that of the model.
+            optimizer: how a gradient becomes an update, alike, such as ("adam", {"weight_decay": 0.01}).
+                Default "sgd".
             schedule: how the learning rate changes from epoch to epoch, alike. Default "none".
             clipping: what is done to a gradient that is too long, alike. Default "none".
 

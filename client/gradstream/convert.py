@@ -71,6 +71,7 @@ def spec_of(message: spec_pb2.Spec) -> Spec:
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
         parts={kind: _part_of(getattr(message, kind)) for kind in PART_OPTIONS},
+        classes=tuple(message.classes),
         data_digest=data.digest or selection.digest,
     )
 

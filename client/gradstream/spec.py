@@ -75,9 +75,13 @@ class SpecOptions(TypedDict, total=False):
     max_seconds: float
     """How long the job may run, over all attempts; 0: no limit. One that takes longer fails with
     TIME_LIMIT_EXCEEDED. Default, and at most: the server's `max_job_seconds`."""
-    optimizer: Choice
-    """How a gradient becomes an update: "sgd" (the default) and others. `Client.server_info().parts` lists
+    model: Choice
+    """What is trained: "linear" (the default), "logistic" and others. `Client.server_info().parts` lists
     what can be chosen by name, with the options of each. An option that is not given has its default."""
+    loss: Choice
+    """What is made small. Default: "mse", or that of the model, "log_loss" or "cross_entropy"."""
+    optimizer: Choice
+    """How a gradient becomes an update: "sgd" (the default) and others."""
     schedule: Choice
     """How the learning rate changes from epoch to epoch: "none" (the default), "cosine" and others."""
     clipping: Choice
@@ -128,6 +132,8 @@ class Spec:
     max_seconds: float
     """0: no limit."""
     parts: dict[str, Part]
-    """What was chosen by name: "optimizer", "schedule", "clipping"."""
+    """What was chosen by name: "model", "loss", "optimizer", "schedule", "clipping"."""
+    classes: tuple[str, ...]
+    """Names of the classes, by number; empty where the targets are numbers."""
     data_digest: str
     """SHA-256 of the data in hexadecimal."""

@@ -176,7 +176,13 @@ def test_any_training_goes_on_to_the_bit(trainer: str, data: st.DataObject) -> N
     assert interrupted(trainer, problem, after) == list(shown(load(trainer)(problem)))
 
 
+LOGISTIC = {
+    "model": Choice("logistic"),
+    "loss": Choice("log_loss", {"class_weights": [1.0, 2.0]}),
+}
 UPDATES = {
+    "logistic": LOGISTIC,
+    "logistic with momentum": {**LOGISTIC, "optimizer": Choice("sgd", {"momentum": 0.9})},
     "momentum": {"optimizer": Choice("sgd", {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01})},
     "nesterov": {"optimizer": Choice("sgd", {"momentum": 0.9, "nesterov": True})},
     "clipped": {"clipping": Choice("norm", {"max_norm": 0.3})},
@@ -194,6 +200,11 @@ UPDATES = {
 def updated(problem: Problem, name: str) -> Problem:
     """The problem with other updates."""
     parts = {kind: complete(kind, choice, problem.epochs) for kind, choice in UPDATES[name].items()}
+    if "loss" in parts:
+        initial = {key: value[:1] for key, value in problem.initial.items()}
+        problem = replace(
+            problem, targets=(problem.targets[:, :1] > 0).astype(np.float64), classes=2, initial=initial
+        )
     return replace(problem, **parts)
 
 

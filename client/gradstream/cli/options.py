@@ -76,6 +76,12 @@ _SPEC_OPTIONS = [
                       "[default: mean; sum for the manual reference experiment]"),
     click.option("--intercept/--no-intercept", default=None,
                  help="Whether the model has a bias.  [default: yes, but for two reference experiments]"),
+    click.option("--model", metavar="NAME",
+                 help="What is trained: linear, logistic for two classes, or with the module trainer softmax "
+                      "for several.  [default: linear]"),
+    click.option("--loss", metavar="NAME",
+                 help="What is made small: mse, l1, huber, log_loss or cross_entropy.  "
+                      "[default: that of the model]"),
     click.option("--optimizer", metavar="NAME",
                  help="How a gradient becomes an update: sgd, and with the module trainer adam, lbfgs and "
                       "others; `gradstream info --parts` lists them all.  [default: sgd]"),

@@ -51,7 +51,7 @@ def parameter_lines(result: Completed, spec: Spec) -> list[str]:
     if "bias" in parameters:
         columns = np.vstack([columns, parameters["bias"]])
         names.append("bias")
-    heading = list(spec.target_names or _numbered("y", targets))
+    heading = _outputs(spec, targets)
     rows = [[name, *(f"{value:.6g}" for value in row)] for name, row in zip(names, columns, strict=True)]
     if len(rows) > _MOST_LINES:
         rows = [*rows[: _MOST_LINES - 1], [f"... {len(rows) - _MOST_LINES} more", *[""] * targets], rows[-1]]
@@ -63,7 +63,7 @@ def values_by_name(result: Completed, spec: Spec) -> dict[str, float]:
     """Each number of the parameters in the data's own units, by the names of feature and target."""
     parameters = result.parameters_in_own_units
     targets, features = parameters["weight"].shape
-    of = [f" of {name}" for name in spec.target_names or _numbered("y", targets)] if targets > 1 else [""]
+    of = [f" of {name}" for name in _outputs(spec, targets)] if targets > 1 else [""]
     names = spec.feature_names or _numbered("x", features)
     values = {
         f"weight {name}{of[j]}": float(parameters["weight"][j, i])
@@ -80,7 +80,7 @@ def predictions_by_name(result: Completed, spec: Spec) -> dict[str, float]:
     if spec.predict_rows is None or result.predictions is None:
         return {}
     targets = result.predictions.shape[1]
-    of = [f" {name}" for name in spec.target_names or _numbered("y", targets)] if targets > 1 else [""]
+    of = [f" {name}" for name in _outputs(spec, targets)] if targets > 1 else [""]
     return {
         f"f({', '.join(f'{x:g}' for x in row)}){of[j]}": float(prediction[j])
         for row, prediction in zip(spec.predict_rows, result.predictions, strict=True)
@@ -131,6 +131,11 @@ def fixed(value: float, places: int) -> str:
 def _tuple(values: FloatArray) -> str:
     texts = [fixed(float(value), 3) for value in values]
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+
+def _outputs(spec: Spec, count: int) -> list[str]:
+    """Names of what the model has for each row: the targets, or classes."""
+    return list(spec.classes if len(spec.classes) == count else spec.target_names or _numbered("y", count))
 
 
 def _numbered(letter: str, count: int) -> list[str]:

@@ -29,9 +29,9 @@ class _GradientReductionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Gra
     GRADIENT_REDUCTION_UNSPECIFIED: _GradientReduction.ValueType  # 0
     """The server's choice."""
     GRADIENT_REDUCTION_MEAN: _GradientReduction.ValueType  # 1
-    """The gradient of the mean squared error: that of the sum, divided by n * t."""
+    """The gradient of the mean loss: that of the sum, divided by n * t."""
     GRADIENT_REDUCTION_SUM: _GradientReduction.ValueType  # 2
-    """The gradient of the sum of squared errors. A step at learning rate r equals a MEAN step at r * n * t."""
+    """The gradient of the sum, such as that of squared errors. A step at learning rate r equals a MEAN step at r * n * t."""
 
 class GradientReduction(_GradientReduction, metaclass=_GradientReductionEnumTypeWrapper):
     """The gradient that a batch of n rows and t targets gives."""
@@ -39,9 +39,9 @@ class GradientReduction(_GradientReduction, metaclass=_GradientReductionEnumType
 GRADIENT_REDUCTION_UNSPECIFIED: GradientReduction.ValueType  # 0
 """The server's choice."""
 GRADIENT_REDUCTION_MEAN: GradientReduction.ValueType  # 1
-"""The gradient of the mean squared error: that of the sum, divided by n * t."""
+"""The gradient of the mean loss: that of the sum, divided by n * t."""
 GRADIENT_REDUCTION_SUM: GradientReduction.ValueType  # 2
-"""The gradient of the sum of squared errors. A step at learning rate r equals a MEAN step at r * n * t."""
+"""The gradient of the sum, such as that of squared errors. A step at learning rate r equals a MEAN step at r * n * t."""
 Global___GradientReduction: _TypeAlias = GradientReduction  # noqa: Y015
 
 class _Dtype:
@@ -132,9 +132,12 @@ class Spec(_message.Message):
     PREDICT_ROWS_FIELD_NUMBER: _builtins.int
     MAX_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    LOSS_FIELD_NUMBER: _builtins.int
     OPTIMIZER_FIELD_NUMBER: _builtins.int
     SCHEDULE_FIELD_NUMBER: _builtins.int
     CLIPPING_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
     tensors that record their history) or "module" (`nn.Module` and the optimizers of `torch.optim`).
@@ -171,7 +174,7 @@ class Spec(_message.Message):
     """
     l2: _builtins.float
     """Strength of L2 regularization: the gradient of each weight has `l2 * weight` added (the bias has
-    not). The loss reported is the mean squared error alone. Finite, at least 0. Default 0.
+    not). The loss reported is without it. Finite, at least 0. Default 0.
     """
     dtype: Global___Dtype.ValueType
     """Precision of data and parameters while training. Default: the dtype of the features; float32 for
@@ -224,6 +227,20 @@ class Spec(_message.Message):
         """
 
     @_builtins.property
+    def model(self) -> Global___Choice:
+        """What is trained: "linear" (the default), "logistic" (two classes) or, with the module trainer, "softmax"
+        (several classes). With classes the one target is the number of the class, 0 or 1 or from 0 to k - 1; of a
+        data set it is a column of text, whole numbers or booleans, whose values are the classes. Predictions are
+        then probabilities: of the second class, shape (rows, 1), or of each, (rows, classes).
+        """
+
+    @_builtins.property
+    def loss(self) -> Global___Choice:
+        """What is made small. Default: that of the model, "mse" for linear, "log_loss" for logistic, "cross_entropy"
+        for softmax. With the module trainer a linear model may have "l1" or "huber" too.
+        """
+
+    @_builtins.property
     def optimizer(self) -> Global___Choice:
         """How a gradient becomes an update: "sgd" (the default, with momentum if asked for), or with the module trainer
         "adam", "adamw", "rmsprop", "adagrad", "nadam", "adadelta", "adamax", "radam" or "lbfgs", with the options that
@@ -243,6 +260,10 @@ class Spec(_message.Message):
         """What is done to a gradient that is too long, before L2 and weight decay are added to it: "none" (the
         default), "norm" or "value". Not with "lbfgs".
         """
+
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the classes, in the order of their numbers, at least 2; empty for a loss of numbers. Set by the server."""
 
     def __init__(
         self,
@@ -266,13 +287,16 @@ class Spec(_message.Message):
         predict_rows: Global___Tensor | None = ...,
         max_memory_bytes: _builtins.int | None = ...,
         max_seconds: _builtins.float | None = ...,
+        model: Global___Choice | None = ...,
+        loss: Global___Choice | None = ...,
         optimizer: Global___Choice | None = ...,
         schedule: Global___Choice | None = ...,
         clipping: Global___Choice | None = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -485,7 +509,9 @@ class Selection(_message.Message):
     """
     @_builtins.property
     def targets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the columns to predict, of numbers or booleans. At least one."""
+        """Names of the columns to predict, of numbers or booleans; with a loss of classes one, of text too. At least
+        one.
+        """
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

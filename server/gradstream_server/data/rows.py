@@ -66,11 +66,21 @@ class SelectedRows:
 
     def _numbers(self, batch: "pa.RecordBatch") -> Block:
         features = _matrix([part for column in self._features for part in self._encoded(batch, column)])
-        targets = _matrix([as_numbers(batch.column(column.name)) for column in self._targets])
+        targets = _matrix([self._target(batch, column) for column in self._targets])
         if not self.all_are_left:
             whole = ~(np.isnan(features).any(axis=1) | np.isnan(targets).any(axis=1))
             features, targets = features[whole], targets[whole]
         return features, targets
+
+    def _target(self, batch: "pa.RecordBatch", column: Column) -> NDArray[np.float64]:
+        """The numbers of a target, or of its classes."""
+        values = batch.column(column.name)
+        if not self._selection.classes or pa.types.is_boolean(values.type):
+            return as_numbers(values)
+        kinds = pa.array(self._selection.classes).cast(values.type)
+        index = pc.index_in(values, kinds).to_numpy(zero_copy_only=False)
+        numbers: NDArray[np.float64] = index.astype(np.float64)
+        return numbers
 
     def _encoded(self, batch: "pa.RecordBatch", column: Column) -> Sequence[NDArray[np.float64]]:
         """The features that a column is."""

@@ -36,7 +36,7 @@ def estimate(spec: Spec) -> Estimate:
     memory += spec.standardize * rows * columns * 8 + 4 * spec.parameter_count * 8
 
     updates = -(-rows // spec.batch_size)
-    products = 4 * rows * len(spec.data.feature_names) * len(spec.data.target_names)
+    products = 4 * rows * len(spec.data.feature_names) * spec.outputs
     epoch_s = updates * _CALLS_S.get(spec.trainer, _OTHER_CALLS_S)
     epoch_s += _PASSES * data_bytes / _BYTES_PER_S + products / _PRODUCTS_PER_S
     if spec.shuffle:

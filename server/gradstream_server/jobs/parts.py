@@ -7,7 +7,7 @@ from typing import Any
 
 from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.trainers import catalogue
-from gradstream_server.trainers.catalogue import PARTS, Choice, Kind, Part
+from gradstream_server.trainers.catalogue import LOSSES, MODELS, PARTS, Choice, Kind, Part
 
 _NO_CHOICE = Choice("")
 _MOST_SHOWN = 60
@@ -25,6 +25,7 @@ def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> No
         if trainer not in part.trainers:
             check.fail(f"{kind}.name", f"is {choice.name!r}, which {_who_does(trainer, part)}")
         _check_options(check, f"{kind}.options", choice.options, part)
+    _check_loss(check, chosen)
     optimizer, clipping = (chosen.get(kind, _NO_CHOICE).name for kind in ("optimizer", "clipping"))
     if optimizer == "lbfgs" and clipping not in ("", "none"):
         what = "looks for its steps along gradients as they are; use another optimizer"
@@ -33,9 +34,34 @@ def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> No
 
 def complete_parts(chosen: Mapping[Kind, Choice], epochs: int) -> dict[Kind, Choice]:
     """One part of each kind, with every option."""
-    return {
-        kind: catalogue.complete(kind, chosen.get(kind) or catalogue.default(kind), epochs) for kind in PARTS
-    }
+    loss: dict[Kind, Choice] = {"loss": Choice(loss_of(chosen))}
+    everything = {kind: catalogue.default(kind) for kind in PARTS} | loss | dict(chosen)
+    return {kind: catalogue.complete(kind, everything[kind], epochs) for kind in PARTS}
+
+
+def loss_of(chosen: Mapping[Kind, Choice]) -> str:
+    """The name of the loss: the one chosen, or else that of the model; empty where neither is there."""
+    if "loss" in chosen:
+        return chosen["loss"].name
+    model = MODELS.get(chosen.get("model", catalogue.default("model")).name)
+    return model.losses[0] if model else ""
+
+
+def _check_loss(check: Check, chosen: Mapping[Kind, Choice]) -> None:
+    """A model has losses of its own."""
+    name, loss = chosen.get("model", catalogue.default("model")).name, loss_of(chosen)
+    if name in MODELS and loss in LOSSES and loss not in (its := MODELS[name].losses):
+        others = " and ".join(each for each, model in MODELS.items() if loss in model.losses)
+        what = f"which the {name} model does not have: it has {', '.join(its)}"
+        check.fail("loss.name", f"is {loss!r}, {what}; {loss} is for {others}")
+
+
+def check_class_weights(check: Check, loss: Choice, classes: int) -> None:
+    """There has to be a weight for each class."""
+    weights = loss.options.get("class_weights")
+    if weights and classes and len(weights) != classes:
+        what = f"has {len(weights)} weights for {classes} classes; give one for each"
+        check.fail("loss.options.class_weights", what)
 
 
 def _who_does(trainer: str, part: Part) -> str:

@@ -6,16 +6,17 @@ told at once.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.check import Check, nearest
+from gradstream_server.jobs.classes import of_numbers
 from gradstream_server.jobs.errors import DeviceNotAvailable
 from gradstream_server.jobs.limits import Limits
-from gradstream_server.jobs.parts import check_parts, complete_parts
+from gradstream_server.jobs.parts import check_class_weights, check_parts, complete_parts, loss_of
 from gradstream_server.jobs.selecting import check_fits, select
 from gradstream_server.jobs.spec import (
     DataSummary,
@@ -28,7 +29,7 @@ from gradstream_server.jobs.spec import (
     summarize,
 )
 from gradstream_server.trainers import devices
-from gradstream_server.trainers.catalogue import OPTIMIZERS
+from gradstream_server.trainers.catalogue import CLASSIFYING, OPTIMIZERS
 
 _MAX_SEED = 2**63 - 1
 _MAX_NAME = 200
@@ -57,9 +58,10 @@ def resolve(
     """
     check = Check()
     _check_trainer(check, request.trainer, trainers)
+    loss = loss_of(request.parts)
     selected = None
     if request.selection and dataset:
-        selected = select(check, request.selection, dataset)
+        selected = select(check, request.selection, dataset, loss if loss in CLASSIFYING else "")
     elif request.data:
         _check_data(check, request.data, limits.max_data_bytes)
     check.whole("epochs", request.epochs, 1, limits.max_epochs)
@@ -92,10 +94,20 @@ def resolve(
     learning_rate = request.learning_rate or OPTIMIZERS[parts["optimizer"].name].learning_rate
     if dtype == "float32":
         _check_steps(check, learning_rate, request.l2 or 0.0)
-    rows, features, targets = shape.rows, shape.features, shape.targets
+    classes = selected.classes if selected else ()
+    if loss in CLASSIFYING and not selected:
+        field = "inline_data.targets.data" if request.data else "inline_data"
+        classes = of_numbers(check, field, (request.data or reference.DATA).targets, loss)
+    check_class_weights(check, parts["loss"], len(classes))
+    if loss in CLASSIFYING and not classes:
+        check.done()  # What follows measures itself against the classes.
+    rows, features = shape.rows, shape.features
+    targets = len(classes) if loss == "cross_entropy" else shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
     if (numbers := targets * (features + intercept)) > limits.max_parameters:
-        each = f"{targets} targets times {features} features" + (" and a bias" if intercept else "")
+        each = f"{targets} {'classes' if classes else 'targets'} times {features} features" + (
+            " and a bias" if intercept else ""
+        )
         check.fail(
             "dataset" if selected else "inline_data",
             f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}",
@@ -112,6 +124,7 @@ def resolve(
 
     batch_size = min(request.batch_size or rows, rows)
     summary = selected or (summarize(request.data) if request.data else reference.SUMMARY)
+    summary = replace(summary, classes=classes) if classes else summary
     if request.known_data and request.known_data.digest != summary.digest:
         what = f"is {request.known_data.digest!r}, but that of the numbers is {summary.digest}; leave it out"
         check.fail("inline_data.digest", what)

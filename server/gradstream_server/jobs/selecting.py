@@ -6,6 +6,7 @@ import numpy as np
 
 from gradstream_server.data.dataset import MAX_CATEGORIES, Column, ColumnType, Dataset
 from gradstream_server.jobs.check import Check, nearest
+from gradstream_server.jobs.classes import of_column
 from gradstream_server.jobs.spec import DataSummary, Dtype, Nulls, Selection, SelectionRequest
 
 _MAX_CATEGORIES = 100
@@ -14,9 +15,13 @@ _FLOAT32 = ("float", "halffloat", "int8", "int16", "uint8", "uint16", "bool")
 _SHOWN = 10
 
 
-def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSummary | None:
-    """The data that a request selects; None, with what is wrong noted, when they cannot be learnt from."""
-    selecting = _Selecting(check, request, dataset)
+def select(check: Check, request: SelectionRequest, dataset: Dataset, loss: str = "") -> DataSummary | None:
+    """The data that a request selects; None, with what is wrong noted, when they cannot be learnt from.
+
+    Args:
+        loss: one of classes, when the target is one; empty otherwise.
+    """
+    selecting = _Selecting(check, request, dataset, loss)
     targets = selecting.targets()
     features = selecting.features(targets)
     if targets is None or features is None:
@@ -27,6 +32,7 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSum
         one_hot=tuple(column.name for column in features if column.name in request.one_hot),
         max_categories=request.max_categories or _MAX_CATEGORIES,
         nulls=selecting.nulls,
+        classes=selecting.classes,
     )
     names = encoded_names(features, selection.one_hot)
     if len(set(names)) < len(names):
@@ -34,7 +40,8 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSum
         what = f"two of the model's features would be named {twice!r}; leave one of the columns out"
         check.fail("dataset.features", what)
         return None
-    numbers = [column for column in (*features, *targets) if column.name not in selection.one_hot]
+    numbers = [column for column in features if column.name not in selection.one_hot]
+    numbers += [] if loss else targets
     dtype: Dtype = "float32" if all(column.arrow_type in _FLOAT32 for column in numbers) else "float64"
     return DataSummary(
         digest=dataset.digest,
@@ -44,6 +51,7 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset) -> DataSum
         dtype=dtype,
         inline=False,
         selection=selection,
+        classes=selecting.classes,
     )
 
 
@@ -72,10 +80,12 @@ def encoded_names(features: Sequence[Column], one_hot: Sequence[str]) -> list[st
 
 
 class _Selecting:
-    def __init__(self, check: Check, request: SelectionRequest, dataset: Dataset) -> None:
+    def __init__(self, check: Check, request: SelectionRequest, dataset: Dataset, loss: str) -> None:
         self._check = check
         self._request = request
         self._dataset = dataset
+        self._loss = loss
+        self.classes: tuple[str, ...] = ()
         self.nulls: Nulls = request.nulls or "error"
         check.whole("dataset.max_categories", request.max_categories, 2, MAX_CATEGORIES)
 
@@ -88,8 +98,16 @@ class _Selecting:
         columns = self._named("targets", self._request.targets)
         if columns is None:
             return None
+        if self._loss:
+            if len(columns) > 1:
+                what = f"names {len(columns)} columns; {self._loss} takes one, that of the class"
+                self._check.fail("dataset.targets", what)
+                return None
+            self.classes = of_column(self._check, columns[0], self._loss)
+            if not self.classes:
+                return None
         sound = [
-            self._has_numbers("targets", column)
+            (bool(self._loss) or self._has_numbers("targets", column))
             and self._has_values("targets", column, allowed=self.nulls == "drop")
             for column in columns
         ]

@@ -91,6 +91,8 @@ class Selection:
     one_hot: tuple[str, ...]
     max_categories: int
     nulls: Nulls
+    classes: tuple[str, ...] = ()
+    """Values of the target, in order, where they are classes rather than numbers."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class DataSummary:
     """False for the reference experiment, whose data nobody sent, and for a data set."""
     selection: Selection | None = None
     """Of a data set; the rows are then all of its rows, of which some may be left out."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes, by number, with a loss of classes."""
 
 
 def summarize(data: InlineData, inline: bool = True) -> DataSummary:
@@ -142,7 +146,7 @@ class Spec:
     seed: int
     standardize: bool
     initial_parameters: Mapping[str, FloatArray]
-    """In the data's own units, in full shape: weight (targets, features), bias (targets,)."""
+    """In the data's own units, in full shape: weight (outputs, features), bias (outputs,)."""
     report_every: int
     predict_rows: FloatArray | None
     """(rows, features) in the data's own units, or None."""
@@ -156,5 +160,10 @@ class Spec:
     @property
     def parameter_count(self) -> int:
         """Numbers that the model has."""
-        targets = len(self.data.target_names)
-        return targets * (len(self.data.feature_names) + self.intercept)
+        return self.outputs * (len(self.data.feature_names) + self.intercept)
+
+    @property
+    def outputs(self) -> int:
+        """What the model has for each row."""
+        several = self.parts["loss"].name == "cross_entropy"
+        return len(self.data.classes) if several else len(self.data.target_names)

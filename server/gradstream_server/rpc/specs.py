@@ -95,6 +95,7 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
         max_seconds=spec.max_seconds,
     )
     add_choices(message, spec.parts)
+    message.classes.extend(data.classes)
     if data.inline:
         inline = message.inline_data
         inline.digest = data.digest
@@ -119,9 +120,10 @@ def from_message(message: spec_pb2.Spec) -> Spec:
             target_names=tuple(inline.target_names),
             dtype=_dtype(inline.features.dtype),
             inline=True,
+            classes=tuple(message.classes),
         )
     elif message.HasField("dataset"):
-        data = _from_selection(message.dataset)
+        data = _from_selection(message.dataset, tuple(message.classes))
     else:
         data = reference.SUMMARY
     return Spec(
@@ -176,7 +178,7 @@ def _to_selection(data: DataSummary, selection: Selection) -> spec_pb2.Selection
     )
 
 
-def _from_selection(message: spec_pb2.Selection) -> DataSummary:
+def _from_selection(message: spec_pb2.Selection, classes: tuple[str, ...]) -> DataSummary:
     return DataSummary(
         digest=message.digest,
         rows=message.rows,
@@ -190,7 +192,9 @@ def _from_selection(message: spec_pb2.Selection) -> DataSummary:
             one_hot=tuple(message.one_hot),
             max_categories=message.max_categories,
             nulls=_NULLS_NAMES[message.nulls],
+            classes=classes,
         ),
+        classes=classes,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from gradstream_server.trainers import batches, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
@@ -18,7 +18,7 @@ from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class AutogradTrainer:
-    """A linear model of two tensors, trained with torch.autograd."""
+    """A linear or logistic model of two tensors, trained with torch.autograd."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -37,6 +37,8 @@ class AutogradTrainer:
         self._views = views(self._parameters)
         self._read = reader(problem.device)
 
+        self._class_weights = problem.loss.options.get("class_weights")
+
         options = problem.optimizer.options
         # What is added to the gradient for a parameter of 1: weight decay, and l2 but for the bias.
         decay = options["weight_decay"]
@@ -53,9 +55,10 @@ class AutogradTrainer:
         return self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Predictions (n, t) for features (n, d)."""
+        """Predictions (n, t), or probabilities (n, 1), for features (n, d)."""
         with torch.no_grad():
-            return to_numpy(self._predict(to_tensor(features, self._problem.device)))
+            predictions = self._scores(to_tensor(features, self._problem.device))
+            return to_numpy(predictions.sigmoid() if self._problem.loss.name == "log_loss" else predictions)
 
     def state(self) -> State:
         """The weight (t, d) and, with an intercept, the bias (t).
@@ -79,7 +82,7 @@ class AutogradTrainer:
         self._after = epoch
 
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
+        """Train, yielding the mean loss of each epoch that remains, before its updates."""
         elements, schedule = self._problem.targets.size, self._schedule
         for number, epoch in enumerate(
             batches.epochs(self._problem, self._take, self._after), self._after + 1
@@ -92,16 +95,20 @@ class AutogradTrainer:
             yield loss
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
-        """Update once for each batch; the squared error of the epoch (0-d)."""
+        """Update once for each batch; the squared error or log loss of the epoch, summed (0-d)."""
         learning_rate, mean = self._learning_rate, self._problem.reduction == "mean"
         clipping = self._problem.clipping.name
         plain = not self._momentum and not any(self._decay.values()) and clipping == "none"
+        logistic = self._problem.loss.name == "log_loss"
         parameters = tuple(self._parameters.values())
         total = None
         for features, targets, elements in epoch:
-            # ((predictions - targets) ** 2).sum(), with one step to walk back through instead of three.
-            squared_error = mse_loss(self._predict(features), targets, reduction="sum")
-            gradients = torch.autograd.grad(squared_error, parameters)
+            if logistic:
+                loss = self._log_loss(self._scores(features), targets)
+            else:
+                # ((predictions - targets) ** 2).sum(), with one step to walk back through instead of three.
+                loss = mse_loss(self._scores(features), targets, reduction="sum")
+            gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
                 # The gradient of the mean is that of the sum, divided by the number of elements.
                 factor = 1 / elements if mean else 1
@@ -112,9 +119,17 @@ class AutogradTrainer:
                     directions = self._directions([factor * gradient for gradient in gradients])
                     for parameter, direction in zip(parameters, directions, strict=True):
                         parameter.sub_(direction, alpha=learning_rate)
-            squared_error = squared_error.detach()
-            total = squared_error if total is None else total + squared_error
+            loss = loss.detach()
+            total = loss if total is None else total + loss
         return total
+
+    def _log_loss(self, scores: Tensor, targets: Tensor) -> Tensor:
+        """The log loss of scores Z (b, 1), summed (0-d)."""
+        weights = None
+        if self._class_weights:
+            first, second = self._class_weights
+            weights = first + (second - first) * targets
+        return binary_cross_entropy_with_logits(scores, targets, weights, reduction="sum")
 
     def _directions(self, gradients: list[Tensor]) -> list[Tensor]:
         """What the update takes from the parameters in place of the gradients, but for the learning rate."""
@@ -140,9 +155,10 @@ class AutogradTrainer:
             directions.append(direction)
         return directions
 
-    def _predict(self, features: Tensor) -> Tensor:
-        predictions: Tensor = features @ self._parameters["weight"].T
-        return predictions + self._parameters["bias"] if "bias" in self._parameters else predictions
+    def _scores(self, features: Tensor) -> Tensor:
+        """X W' + b: the predictions of a linear model, (b, t)."""
+        scores: Tensor = features @ self._parameters["weight"].T
+        return scores + self._parameters["bias"] if "bias" in self._parameters else scores
 
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)

@@ -18,7 +18,7 @@ from gradstream_server.trainers.options import (
     whole,
 )
 
-Kind = Literal["optimizer", "schedule", "clipping"]
+Kind = Literal["model", "loss", "optimizer", "schedule", "clipping"]
 """What a part is for; the name of its field in a spec."""
 
 ALL = ("manual", "autograd", "module")
@@ -47,6 +47,8 @@ class Part:
     """The option whose default is the number of epochs."""
     learning_rate: float = 0.01
     """Of an optimizer: the default of `Spec.learning_rate`, which is torch's own but for sgd."""
+    losses: Sequence[str] = ()
+    """Of a model: the losses it can have, its default first."""
     rules: Schema = field(default_factory=dict)
     """What else the JSON schema says: how options go together."""
 
@@ -68,6 +70,41 @@ _BETAS = list_of(
 _DECOUPLED = flag("Whether weight_decay shrinks the parameters themselves, as in AdamW", False)
 _GAMMA = number("Factor of each step down", above=0, at_most=1, default=0.1)
 _ETA_MIN = number("The lowest learning rate", at_least=0, default=0)
+
+_CLASS_WEIGHTS = or_nothing(
+    list_of(number("", above=0), "What the loss of a row is multiplied by, for each class in order; null: 1"),
+    None,
+)
+
+MODELS = {
+    "linear": Part("A weighted sum of the features", losses=("mse", "l1", "huber")),
+    "logistic": Part(
+        "The probability of the second of two classes: the logistic function of a weighted sum",
+        losses=("log_loss",),
+    ),
+    "softmax": Part(
+        "The probability of each of several classes: the softmax of weighted sums",
+        trainers=MODULE,
+        losses=("cross_entropy",),
+    ),
+}
+
+LOSSES = {
+    "mse": Part("Mean squared error"),
+    "l1": Part("Mean absolute error", trainers=MODULE),
+    "huber": Part(
+        "Squared error where it is small, absolute error where it is large, which outliers cannot dominate",
+        {"delta": number("Where the one becomes the other", above=0, default=1)},
+        MODULE,
+    ),
+    "log_loss": Part(
+        "Of two classes: minus the logarithm of the probability that the row's own class was given",
+        {"class_weights": _CLASS_WEIGHTS},
+    ),
+    "cross_entropy": Part("The same of several classes", {"class_weights": _CLASS_WEIGHTS}, MODULE),
+}
+CLASSIFYING = ("log_loss", "cross_entropy")
+"""Losses of classes, whose targets are numbers of classes: 0 or 1, or from 0 to k - 1."""
 
 OPTIMIZERS = {
     "sgd": Part(
@@ -268,11 +305,13 @@ CLIPPINGS = {
 }
 
 PARTS: Mapping[Kind, Mapping[str, Part]] = {
+    "model": MODELS,
+    "loss": LOSSES,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "clipping": CLIPPINGS,
 }
-"""All there are. The first of each kind is the default."""
+"""All there are. The first of each kind is the default; of losses the first of the model."""
 
 
 def default(kind: Kind) -> Choice:

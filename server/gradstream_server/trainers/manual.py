@@ -11,6 +11,13 @@ R[i, k] depends on W[k, j] through X[i, j] alone, so by the chain rule
 The bias is the weight of one more feature that is always 1: a column of ones in X. The mean squared error
 is S / (n t), and its gradient is 2 R' X / (n t).
 
+Of a logistic model Y (n, 1) is 0 or 1, P = 1 / (1 + exp(-X W')) the probability of 1, and the log loss
+
+    S = sum over i of log(1 + exp(Z[i])) - Y[i] Z[i],   where Z = X W'.
+
+The derivative of log(1 + exp(z)) is 1 / (1 + exp(-z)), so dS/dZ = P - Y, and with the chain rule as above
+dS/dW = (P - Y)' X. Weights of classes multiply a row's part of both.
+
 With momentum an update does not take the gradient G itself, but a decaying sum of all gradients so far, the
 velocity V (Sutskever et al., On the importance of initialization and momentum, 2013, in the form that
 torch.optim.SGD has):
@@ -35,7 +42,7 @@ from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class ManualTrainer:
-    """A linear model trained with the gradient written out."""
+    """A linear or logistic model trained with the gradient written out."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
@@ -57,6 +64,8 @@ class ManualTrainer:
         # (t, d), or (t, d + 1) with the bias as last column. An update makes a new array, so whoever holds
         # this one may keep it.
         self._weight = to_device(weight, problem.device)
+        self._class_weights = problem.loss.options.get("class_weights")
+
         options = problem.optimizer.options
         # What is added to the gradient for each weight of 1: weight decay, and l2 but for the bias.
         decay = np.full(weight.shape[1], options["weight_decay"] + problem.l2, dtype)
@@ -79,12 +88,15 @@ class ManualTrainer:
         features = self._problem.features.shape[1]
         return {"weight": weight[:, :features], "bias": weight[:, features]}
 
+    @np.errstate(over="ignore")
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Predictions (n, t) for features (n, d)."""
+        """Predictions (n, t), or probabilities (n, 1), for features (n, d)."""
         parameters = self.parameters()
         predictions = to_device(features, self._problem.device) @ parameters["weight"].T
         if "bias" in parameters:
             predictions = predictions + parameters["bias"]
+        if self._problem.loss.name == "log_loss":
+            predictions = self._probability(predictions)
         return to_numpy(predictions)
 
     def state(self) -> State:
@@ -107,7 +119,7 @@ class ManualTrainer:
         self._after = epoch
 
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
+        """Train, yielding the mean loss of each epoch that remains, before its updates."""
         elements, schedule = self._problem.targets.size, self._schedule
         for number, epoch in enumerate(
             batches.epochs(self._problem, self._take, self._after), self._after + 1
@@ -122,21 +134,41 @@ class ManualTrainer:
     # Numbers that grow out of range show in the loss, which is then infinite or NaN.
     @np.errstate(over="ignore", invalid="ignore")
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
-        """Update once for each batch; the squared error of the epoch (0-d)."""
+        """Update once for each batch; the squared error or log loss of the epoch, summed (0-d)."""
         learning_rate, mean = self._learning_rate, self._problem.reduction == "mean"
         plain = not self._momentum and self._decay is None and self._problem.clipping.name == "none"
-        squared_error = 0.0
+        logistic = self._problem.loss.name == "log_loss"
+        total = 0.0
         for features, targets, elements in epoch:
             weight = self._weight
-            residual = features @ weight.T - targets  # R (b, t)
-            squared_error = squared_error + self._square(residual)
-            # The gradient is 2 R' X, or 2 R' X / (b t).
-            product, factor = residual.T @ features, 2 / elements if mean else 2
+            if logistic:
+                loss, slope = self._log_loss(features @ weight.T, targets)  # P - Y (b, 1)
+                product, factor = slope.T @ features, 1 / elements if mean else 1
+            else:
+                residual = features @ weight.T - targets  # R (b, t)
+                loss = self._square(residual)
+                # The gradient is 2 R' X, or 2 R' X / (b t).
+                product, factor = residual.T @ features, 2 / elements if mean else 2
+            total = total + loss
             if plain:
                 self._weight = weight - learning_rate * factor * product
             else:
                 self._weight = weight - learning_rate * self._direction(factor * product)
-        return squared_error
+        return total
+
+    def _log_loss(self, scores: Array, targets: Array) -> tuple[Array, Array]:
+        """The log loss of scores Z (b, 1), summed (0-d), and its derivative by them (b, 1)."""
+        xp = self._xp
+        losses = xp.logaddexp(xp.zeros_like(scores), scores) - targets * scores
+        slope = self._probability(scores) - targets
+        if self._class_weights:
+            first, second = self._class_weights
+            weights = first + (second - first) * targets
+            losses, slope = weights * losses, weights * slope
+        return xp.sum(losses), slope
+
+    def _probability(self, scores: Array) -> Array:
+        return 1 / (1 + self._xp.exp(-scores))
 
     def _direction(self, gradient: Array) -> Array:
         """What the update takes off in place of the gradient, as the weight; but for the learning rate."""

@@ -1,7 +1,7 @@
 """The gradient, the loss and the update all by torch.
 
 `nn.Linear` is the nn.Module of a linear model: it holds the parameters and computes the predictions,
-`nn.MSELoss` the loss, an optimizer of `torch.optim` makes the update.
+`nn.MSELoss` or another the loss, an optimizer of `torch.optim` makes the update.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,32 +11,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gradstream_server.trainers import batches, optimizers, schedules, states
+from gradstream_server.trainers import batches, losses, optimizers, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
 class ModuleTrainer:
-    """A linear model as an nn.Module, trained with an optimizer."""
+    """A model as an nn.Module, trained with an optimizer."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._features = to_tensor(problem.features, problem.device)  # (n, d)
         self._targets = to_tensor(problem.targets, problem.device)  # (n, t)
 
-        features, targets = problem.features.shape[1], problem.targets.shape[1]
+        if problem.loss.name == "cross_entropy":
+            self._targets = self._targets.long()
         # Drawn on the CPU, so that a seed means the same on every device. Only the CPU's generator is seeded,
         # and put back afterwards, for whoever else uses it.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(problem.seed)
-            self._model = nn.Linear(features, targets, problem.intercept, dtype=self._features.dtype)
+            self._model = nn.Linear(
+                problem.features.shape[1], problem.outputs, problem.intercept, dtype=self._features.dtype
+            )
         for name, value in problem.initial.items():
             self._model.get_parameter(name).data.copy_(to_tensor(value, "cpu"))
         self._model.to(problem.device)
         self._views = views(dict(self._model.named_parameters()))
         self._read = reader(problem.device)
 
-        self._loss = nn.MSELoss(reduction=problem.reduction)
+        self._loss = losses.build(problem)
         self._parameters = list(self._model.parameters())
         self._weights = [self._model.weight]
         self._optimizer = optimizers.build(
@@ -53,9 +56,10 @@ class ModuleTrainer:
         return self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Predictions (n, t) for features (n, d)."""
+        """Predictions (n, t), or probabilities (n, 1) or (n, classes), for features (n, d)."""
         with torch.no_grad():
-            return to_numpy(self._model(to_tensor(features, self._problem.device)))
+            scores = self._model(to_tensor(features, self._problem.device))
+            return to_numpy(losses.predictions(self._problem, scores))
 
     def state(self) -> State:
         """The weight (t, d) and, with an intercept, the bias (t), and what the optimizer keeps of each.
@@ -79,7 +83,7 @@ class ModuleTrainer:
         self._after = epoch
 
     def train(self) -> Iterator[Array]:
-        """Train, yielding the mean squared error of each epoch that remains, before its updates."""
+        """Train, yielding the mean loss of each epoch that remains, before its updates."""
         schedule = self._schedule
         for number, epoch in enumerate(
             batches.epochs(self._problem, self._take, self._after), self._after + 1
@@ -93,7 +97,7 @@ class ModuleTrainer:
             yield loss
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
-        """Update once for each batch; the mean squared error of the epoch (0-d)."""
+        """Update once for each batch; the mean loss of the epoch (0-d)."""
         total = None
         for features, targets, elements in epoch:
             loss = self._update(features, targets)
@@ -125,11 +129,11 @@ class ModuleTrainer:
 
     def _line_search(self, features: Tensor, targets: Tensor) -> Tensor:
         """The same with an optimizer that evaluates loss and gradient as often as it likes."""
-        losses: list[Tensor] = []
+        evaluated: list[Tensor] = []
 
         def evaluate() -> float:
             loss: Tensor = self._loss(self._model(features), targets)
-            losses.append(loss.detach())
+            evaluated.append(loss.detach())
             if self._l2:
                 # The gradient has l2 * weight added, so what is searched has l2 / 2 * weight^2.
                 for weight in self._weights:
@@ -140,7 +144,7 @@ class ModuleTrainer:
             return loss  # type: ignore[return-value]  # LBFGS takes a tensor for a number
 
         self._optimizer.step(evaluate)
-        return losses[0]
+        return evaluated[0]
 
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)

@@ -21,7 +21,7 @@ State = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Problem:
-    """A linear least-squares problem, with every choice made: data are scaled and in the training dtype."""
+    """Rows to learn from and how, with every choice made: data are scaled and in the training dtype."""
 
     features: NDArray[np.floating]
     """(rows, features), float32 or float64, C-contiguous."""
@@ -39,14 +39,25 @@ class Problem:
     seed: int = 0
     device: str = "cpu"
     """Resolved: "cpu", "cuda:N" or "mps"."""
+    model: Choice = field(default_factory=lambda: default("model"))
+    """What is trained. This and those below: one that the trainer has, with every option."""
+    loss: Choice = field(default_factory=lambda: default("loss"))
+    """What is made small; one that the model has."""
+    classes: int = 0
+    """Of a loss of classes: how many there are. The targets are then (rows, 1), numbers of classes."""
     optimizer: Choice = field(default_factory=lambda: default("optimizer"))
-    """How a gradient becomes an update; one that the trainer has, every option given. So for the others."""
+    """How a gradient becomes an update."""
     schedule: Choice = field(default_factory=lambda: default("schedule"))
     """How the learning rate changes from epoch to epoch."""
     clipping: Choice = field(default_factory=lambda: default("clipping"))
     """What is done to the gradient of the loss before l2 and weight decay are added to it."""
     initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     """Parameters to start from, training dtype, scaled units; one that is not given is the trainer's own."""
+
+    @property
+    def outputs(self) -> int:
+        """What the model has for each row: a number for each target, or for each class."""
+        return self.classes if self.loss.name == "cross_entropy" else self.targets.shape[1]
 
 
 class Trainer(Protocol):
@@ -57,7 +68,10 @@ class Trainer(Protocol):
         ...
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
-        """Predictions (rows, targets) for scaled features (rows, features)."""
+        """Predictions (rows, targets) for scaled features (rows, features).
+
+        Of a logistic model the probability of the second class, of others with classes (rows, classes).
+        """
         ...
 
     def state(self) -> State:

@@ -42,6 +42,8 @@ def cheaper(problem: Problem) -> bool:
     rows, features = problem.features.shape
     targets = problem.targets.shape[1]
     columns = features + problem.intercept + targets
+    if problem.loss.name != "mse":
+        return False
     if problem.device != "cpu" or problem.batch_size < rows or rows * features < _WORTHWHILE_ELEMENTS:
         return False
     # Multiplications: prediction and gradient each take rows * features * targets.

@@ -298,6 +298,35 @@ def test_the_same_file_twice_at_once(server: RunningServer, tmp_path: Path) -> N
     assert found == [digest] * 4
 
 
+def test_classes_of_a_column_of_text(server: RunningServer) -> None:
+    """A user would have to number the kinds of things in the file, and remember how."""
+    content = "size,kind\n" + "\n".join(
+        f"{i % 10},{'large' if i % 10 > 4 else 'a small one'}" for i in range(40)
+    )
+    with Client(server.address) as client:
+        dataset = client.upload(io.BytesIO(content.encode()), name="kinds.csv")
+        for model in ("logistic", "softmax"):
+            run = client.train(
+                trainer="module",
+                dataset=dataset,
+                target_columns="kind",
+                model=model,
+                standardize=True,
+                learning_rate=2.0,
+                predict_rows=[[0.0], [9.0]],
+            )
+            predictions = run.result().predictions
+            spec = client.get(run.job).spec
+            assert spec.classes == ("a small one", "large")
+            assert spec.parts["loss"].name == ("log_loss" if model == "logistic" else "cross_entropy")
+            assert predictions is not None
+            assert predictions[:, -1].round().tolist() == [0, 1]
+            assert predictions.shape == (2, 1 if model == "logistic" else 2)
+            assert client.replay(run.job).result().same
+        with pytest.raises(InvalidArgumentError, match="column 'size' has 10 classes"):
+            client.train(dataset=dataset, target_columns="size", feature_columns=["size"], model="logistic")
+
+
 def test_delete(server: RunningServer) -> None:
     with Client(server.address) as client:
         dataset = client.upload(random_array()[:5])

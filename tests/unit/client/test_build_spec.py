@@ -90,6 +90,8 @@ def test_every_option_is_sent() -> None:
         target_names=["c"],
         max_memory_bytes=np.int64(2**30),
         max_seconds=60,
+        model="softmax",
+        loss=("cross_entropy", {"class_weights": [1, 2]}),
         optimizer=("adam", {"betas": (0.9, np.float32(0.5)), "amsgrad": True}),
         schedule="cosine",
         clipping=["norm", {"max_norm": 2}],
@@ -99,7 +101,7 @@ def test_every_option_is_sent() -> None:
         for field in spec.DESCRIPTOR.fields
         if field.name not in {f.name for f, _ in spec.ListFields()}
     ]
-    assert unset == ["dataset"], "which is given in place of inline data"
+    assert unset == ["dataset", "classes"], "the one in place of inline data, the other set by the server"
     assert (spec.epochs, spec.learning_rate, spec.shuffle) == (7, 0.5, False)
     assert spec.gradient_reduction == spec_pb2.GRADIENT_REDUCTION_SUM
     assert spec.dtype == spec_pb2.DTYPE_FLOAT32

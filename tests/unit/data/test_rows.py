@@ -49,6 +49,22 @@ def test_columns_are_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert features.dtype == targets.dtype == np.float64
 
 
+@pytest.mark.parametrize(
+    ("target", "names", "expected"),
+    [
+        ("city", ("Bonn", "Oslo", "Rome"), [2, 1, 2, 1, 0]),
+        ("year", ("1999", "2001"), [1, 0, 1, 0, 1]),
+        ("flag", ("false", "true"), [1, 0, 1, 1, 0]),
+    ],
+)
+def test_classes_are_numbered(
+    tmp_path: Path, target: str, names: tuple[str, ...], expected: list[int]
+) -> None:
+    """Probabilities would be of other classes than those they are told of."""
+    chosen = selected(tmp_path, features=("row",), targets=(target,), classes=names, nulls="drop")
+    assert numbers(chosen)[1][:, 0].tolist() == expected
+
+
 def test_rows_without_a_value_are_left_out(tmp_path: Path) -> None:
     chosen = selected(tmp_path, nulls="drop")
     assert not chosen.all_are_left

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from tests.domain import resolved, table
 
 from gradstream_server.jobs.errors import InvalidSpec
+from gradstream_server.jobs.spec import InlineData
 from gradstream_server.trainers.catalogue import PARTS, Choice, Kind, default
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -142,6 +144,8 @@ def test_every_option_gets_its_default_and_type() -> None:
     parts: dict[Kind, Any] = {"optimizer": Choice("adam", {"eps": 1.0}), "schedule": Choice("cosine")}
     spec = resolved("module", data=table(), epochs=7, parts=parts)
     assert spec.parts == {
+        "model": Choice("linear"),
+        "loss": Choice("mse"),
         "optimizer": Choice(
             "adam", {"betas": [0.9, 0.999], "eps": 1.0, "weight_decay": 0.0, "amsgrad": False}
         ),
@@ -153,6 +157,53 @@ def test_every_option_gets_its_default_and_type() -> None:
     assert again.parts == spec.parts
     step = resolved("module", data=table(), parts={"schedule": Choice("step", {"step_size": 5.0})})
     assert type(step.parts["schedule"].options["step_size"]) is int
+
+
+def classified(targets: Any, trainer: str = "module", model: str = "logistic", **parts: Choice) -> Any:
+    """The spec of a model of classes, of targets by row."""
+    y = np.array(targets, dtype=np.float64).reshape(len(targets), -1)
+    data = InlineData(np.arange(len(y), dtype=np.float64)[:, None], y)
+    return resolved(trainer, data=data, parts={"model": Choice(model), **parts})
+
+
+def test_classes_are_numbers_of_inline_targets() -> None:
+    """A user would not know which class a probability is of."""
+    spec = classified([0, 1, 1])
+    assert spec.data.classes == ("0", "1")
+    assert (spec.outputs, spec.parameter_count, spec.parts["loss"].name) == (1, 2, "log_loss")
+    spec = classified([0, 3, 1], model="softmax")
+    assert spec.data.classes == ("0", "1", "2", "3")
+    assert (spec.outputs, spec.parameter_count, spec.parts["loss"].name) == (4, 8, "cross_entropy")
+
+
+@pytest.mark.parametrize(
+    ("targets", "model", "text"),
+    [
+        ([1, 1], "logistic", "holds one class only, 1 in every row"),
+        ([0, 1, 2], "logistic", "holds 3 classes; log_loss tells two classes apart; the softmax model"),
+        ([0, 0.5], "logistic", "holds 0.5 in row 2, which is no number of a class"),
+        ([0, -1], "softmax", "holds -1 in row 2"),
+        ([0, 1000], "softmax", "holds 1000 in row 2"),
+        ([[0, 1], [1, 0]], "logistic", "has 2 targets; log_loss takes one"),
+    ],
+)
+def test_targets_that_are_no_classes_are_refused(targets: list[Any], model: str, text: str) -> None:
+    """A model would be trained that tells nothing apart."""
+    with pytest.raises(InvalidSpec, match=text):
+        classified(targets, model=model)
+
+
+def test_a_model_has_losses_of_its_own() -> None:
+    """Numbers would be taken for classes."""
+    with pytest.raises(InvalidSpec, match="'mse', which the logistic model does not have"):
+        classified([0, 1], loss=Choice("mse"))
+    assert list(violations(loss=Choice("log_loss"))) == ["spec.loss.name"]
+    with pytest.raises(InvalidSpec, match="'softmax', which the manual trainer does not do"):
+        classified([0, 1], trainer="manual", model="softmax")
+    with pytest.raises(InvalidSpec, match="has 3 weights for 2 classes"):
+        classified([0, 1], loss=Choice("log_loss", {"class_weights": [1, 2, 3]}))
+    with pytest.raises(InvalidSpec, match="holds 9 classes"):
+        resolved("manual", parts={"model": Choice("logistic")})
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in PARTS for name in PARTS[kind]])

@@ -12,6 +12,7 @@ from gradstream_server.jobs.errors import InvalidSpec
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import SelectionRequest, Spec, SpecRequest
+from gradstream_server.trainers.catalogue import Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 INF = float("inf")
@@ -49,6 +50,47 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def known(folder: Path, table: Any) -> Dataset:
     return dataset(read(folder, arrow(table), "t.arrow"))
+
+
+def classes(data: Dataset, target: str, model: str = "softmax", **choices: Any) -> Spec:
+    """The resolved spec of a model of classes."""
+    selection = SelectionRequest(data.digest, targets=(target,), features=("area",), **choices)
+    request = SpecRequest("module", selection=selection, parts={"model": Choice(model)})
+    return resolve(request, ["cpu"], TRAINERS, Limits(), data)
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "names"),
+    [
+        ("city", "softmax", ("Oslo", "Rome")),
+        ("city", "logistic", ("Oslo", "Rome")),
+        ("flag", "logistic", ("false", "true")),
+        ("rooms", "softmax", ("2", "3", "4")),
+    ],
+)
+def test_the_values_of_a_target_are_classes(
+    houses: Dataset, target: str, model: str, names: tuple[str, ...]
+) -> None:
+    """A user would have to number the classes in the file."""
+    found = classes(houses, target, model)
+    assert found.data.classes == names
+    assert found.data.selection
+    assert found.data.selection.classes == names
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "text"),
+    [
+        ("constant", "softmax", "column 'constant' holds one class only, '7'"),
+        ("rooms", "logistic", "column 'rooms' has 3 classes; log_loss tells two classes apart"),
+        ("price", "softmax", "column 'price' is double; classes are text, whole numbers or booleans"),
+        ("lacking kind", "softmax", "column 'lacking kind' has no value in 1 of 3 rows"),
+    ],
+)
+def test_a_target_without_classes_is_refused(houses: Dataset, target: str, model: str, text: str) -> None:
+    """A model would be trained that tells nothing apart."""
+    with pytest.raises(InvalidSpec, match=text):
+        classes(houses, target, model)
 
 
 def spec(data: Dataset, dtype: Any = None, limits: Limits | None = None, **choices: Any) -> Spec:

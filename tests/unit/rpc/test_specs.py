@@ -12,11 +12,11 @@ from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import InvalidSpec
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
-from gradstream_server.jobs.spec import FloatArray, Spec, SpecRequest
+from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecRequest
 from gradstream_server.rpc import specs
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.tensors import to_tensor
-from gradstream_server.trainers.catalogue import PARTS
+from gradstream_server.trainers.catalogue import PARTS, Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 
@@ -67,7 +67,17 @@ def test_a_resolved_spec_has_every_field_set(fields: dict[str, object]) -> None:
     unset = {field.name for field in spec_pb2.Spec.DESCRIPTOR.fields} - {
         f.name for f, _ in message.ListFields()
     }
-    assert unset == ({"inline_data", "dataset"} if not fields else {"dataset", "predict_rows"})
+    data = {"inline_data", "dataset"} if not fields else {"dataset", "predict_rows"}
+    assert unset == data | {"classes"}, "there are none for numbers"
+
+
+def test_classes_come_back_as_they_were() -> None:
+    """After a restart probabilities would be of nobody knows which classes."""
+    targets = np.array([[0.0], [1], [2]])
+    data = InlineData(np.arange(3.0)[:, None], targets)
+    spec = resolved("module", data=data, parts={"model": Choice("softmax")})
+    assert_same(specs.from_message(specs.to_message(spec)), spec)
+    assert spec.data.classes == ("0", "1", "2")
 
 
 def test_a_spec_of_an_older_server_gets_the_parts_of_then() -> None:
