@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from gradstream.cli.fields import option_of_argument
+from gradstream.cli.fields import option_of_argument, with_options
 from gradstream.cli.report import counted, duration
 from gradstream.job import JobState
 from gradstream.space import Options, Value
@@ -50,7 +50,7 @@ def outcome(run: SweepRun) -> str:
         loss = f"loss {run.result.final_loss:.6g}"
         return f"{loss} after {epochs} in {duration(run.result.training_seconds)}"
     if run.job is not None and run.job.fault is not None:
-        return f"failed, {run.job.fault.message}"
+        return f"failed, {with_options(run.job.fault.message)}"
     return "failed" if run.state is JobState.FAILED else run.state.lower()
 
 
