@@ -58,6 +58,28 @@ def test_a_grid_and_its_best(server: RunningServer, tmp_path: Path, group: str) 
     assert last["receipt"]["parameter_digest"] == original.receipt.parameter_digest
 
 
+def test_what_a_spec_file_and_another_run_say(server: RunningServer, tmp_path: Path, group: str) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('trainer = "module"\nepochs = 7\nlearning_rate = 0.5\nintercept = false\n')
+    other = gradstream("train", "--no-intercept", "--group", group, "--detach", server=server.address)
+    start = other.stdout.strip()
+    assert jobs_of(server, group) == [start]
+    with Client(server.address) as client:
+        client.watch(start).result()
+    given = ("--spec", str(file), "--from", start, "--set", "optimizer.momentum=0.5", "--optimizer", "sgd")
+    command = ("sweep", *given, "--vary", "learning_rate=0.01,0.02", "--vary", "shuffle=no")
+    done = gradstream(*command, server=server.address)
+    assert done.returncode == 0, done.stderr
+    job = re.findall(r"gradstream show (\w+)", done.stdout)[0]
+    words = shlex.split(done.stdout.splitlines()[-1].partition(": ")[2])
+    again = gradstream(*words[1:], "--detach", server=server.address).stdout.strip()
+    with Client(server.address) as client:
+        first, second = client.watch(job).result(), client.watch(again).result()
+        assert first.receipt.parameter_digest == second.receipt.parameter_digest
+        assert client.get(job).spec.trainer == "module"
+        assert client.get(job).spec.epochs == 7
+
+
 def test_one_object_a_run(server: RunningServer, group: str) -> None:
     command = ("sweep", *GRID, "--group", group, "--format", "json")
     done = gradstream(*command, server=server.address)

@@ -54,8 +54,12 @@ class _Command(click.Command):
 @click.option("--cancel-on-interrupt", is_flag=True, help="Cancel the jobs that are left on Ctrl-C.")
 @click.option("--trainer", default="manual", show_default=True, metavar="NAME",
               help="How the gradient is obtained: manual, autograd or module.")  # fmt: skip
+@options.spec_file_option
 @options.data_options
 @options.spec_options
+@click.option("--from", "start", metavar="JOB",
+              help="Start each run from the parameters that this job has ended with, or had reached when it "
+                   "was cancelled or failed. --init goes over it.")  # fmt: skip
 @click.option("--priority", type=int, default=0, show_default=True, metavar="N",
               help="Jobs with a higher one run first: from -100 to 100.")  # fmt: skip
 @options.plain_option
@@ -72,6 +76,7 @@ def sweep(
     cancel_on_interrupt: bool,
     choice: DataChoice,
     initial: dict[str, Start],
+    start: str | None,
     priority: int,
     plain: bool,
     format_: str,
@@ -91,12 +96,17 @@ def sweep(
     from gradstream.cli.connection import current_connection, open_client
     from gradstream.cli.request import build_request
     from gradstream.cli.sweep_view import choose_sweep_view
+    from gradstream.cli.warm_start import WarmStart
 
     _check_given_once(vary)
     if search == "optuna" and draws is None:
         raise click.UsageError("--search optuna draws runs: say how many with --random N")
+    if options.overrides("start", "initial"):
+        initial = {}
     with open_client(server, patience_s) as client:
+        warm = WarmStart(client, start, initial)
         request = build_request(client, choice, initial, spec, plain=plain)
+        warm.add_to(request)
         fixed = {name: value for name, value in request.items() if value is not None and name not in vary}
         with _usage_errors():
             runs = client.sweep(
@@ -115,6 +125,7 @@ def sweep(
         if format_ != "json":
             click.echo(f"sweep {runs.group}: {runs.total} runs", err=True)
         with (
+            warm.named(),
             _told_when_left(runs, cancel=cancel_on_interrupt),
             choose_sweep_view(runs, format_=format_, plain=plain) as view,
         ):
@@ -191,8 +202,9 @@ def _tell_best(runs: Sweep, request: SpecOptions, *, as_json: bool) -> None:
     if as_json:
         return
     dataset = request.get("dataset", "")
+    words = click.get_current_context().meta[_WORDS]
     digest = dataset.digest if isinstance(dataset, Dataset) else dataset
     click.echo(f"best: run {best.number}, {options_text(best.options)}: {outcome(best)}")
     click.echo(f"  show it:        {command_for('show', best.job.id)}")
     click.echo(f"  watch it again: {command_for('watch', best.job.id)}")
-    click.echo(f"  train it again: {train_command(best, digest[:SHORT])}")
+    click.echo(f"  train it again: {train_command(best, words, digest[:SHORT])}")

@@ -1,12 +1,12 @@
 """What is said of a sweep and its runs in words."""
 
 import shlex
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
-from click.core import ParameterSource
 
-from gradstream.cli.fields import option_of_argument
+from gradstream.cli.fields import option_of_argument, with_options
 from gradstream.cli.report import counted, duration
 from gradstream.job import JobState
 from gradstream.space import Options, Value
@@ -50,36 +50,33 @@ def outcome(run: SweepRun) -> str:
         loss = f"loss {run.result.final_loss:.6g}"
         return f"{loss} after {epochs} in {duration(run.result.training_seconds)}"
     if run.job is not None and run.job.fault is not None:
-        return f"failed, {run.job.fault.message}"
+        return f"failed, {with_options(run.job.fault.message)}"
     return "failed" if run.state is JobState.FAILED else run.state.lower()
 
 
-def train_command(run: SweepRun, dataset: str) -> str:
-    """The command that trains a run again: the options of the sweep, and those of the run."""
+def train_command(run: SweepRun, words: Sequence[str], dataset: str) -> str:
+    """The command that trains a run again: what the words of the sweep say, and the options of the run."""
     context = click.get_current_context()
-    words = ["gradstream", "train"]
+    given, _, _ = context.command.make_parser(context).parse_args(list(words))
+    again = ["gradstream", "train"]
     for option in context.command.params:
         name = option.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if isinstance(option, click.Option) and given and name not in OWN_OPTIONS:
+        if isinstance(option, click.Option) and name in given and name not in OWN_OPTIONS:
             # What came on stdin is a data set by now.
-            words += _words(option, dataset if context.params[name] == "-" else context.params[name])
+            again += _words(option, dataset if name == "data" and given[name] == "-" else given[name])
     for name, value in run.options.items():
-        words += _option_words(name, value)
-    return shlex.join(words)
+        again += _option_words(name, value)
+    return shlex.join(again)
 
 
 def _words(option: click.Option, value: object) -> list[str]:
     if option.is_flag:
         return [option.opts[0] if value else option.secondary_opts[0]]
-    if isinstance(value, dict):  # --init
-        value = [f"{name}={_start_text(start)}" for name, start in value.items()]
-    values = value if isinstance(value, list | tuple) else [value]
-    return [word for each in values for word in (option.opts[0], str(each))]
-
-
-def _start_text(start: object) -> str:
-    return ",".join(str(number) for number in (start if isinstance(start, tuple) else (start,)))
+    return [
+        word
+        for each in (value if isinstance(value, list) else [value])
+        for word in (option.opts[0], str(each))
+    ]
 
 
 def _option_words(name: str, value: Value) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Literal, cast, get_args, get_origin
 import click
 
 from gradstream.space import LogUniform, Space, Uniform, Value
-from gradstream.spec import SpecOptions
+from gradstream.spec import Choice, SpecOptions
 
 _RANGES: dict[str, type[Uniform] | type[LogUniform]] = {"uniform": Uniform, "log": LogUniform}
 _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
@@ -44,7 +44,7 @@ def _values(name: str, text: str) -> list[Value] | Uniform | LogUniform:
 
 
 def _is_plain(name: str) -> bool:
-    return _kind(name) in (bool, int, float, str) or bool(_choices(_kind(name)))
+    return _kind(name) in (bool, int, float, str, Choice) or bool(_choices(_kind(name)))
 
 
 def _kind(name: str) -> object:

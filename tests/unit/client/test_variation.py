@@ -22,6 +22,7 @@ def test_values_have_the_type_of_their_option() -> None:
         "gradient-reduction=mean,sum",
         "device=cuda:0,cpu",
         "seed=-1",
+        "optimizer=sgd,adam",
     ) == {
         "learning_rate": [0.01, 0.001, 1.0],
         "batch_size": [64, 1000],
@@ -30,6 +31,7 @@ def test_values_have_the_type_of_their_option() -> None:
         "gradient_reduction": ["mean", "sum"],
         "device": ["cuda:0", "cpu"],
         "seed": [-1],
+        "optimizer": ["sgd", "adam"],
     }
 
 
