@@ -97,7 +97,8 @@ class Client:
             dtype: precision of training, "float32" or "float64". Default: that of the features.
             seed: seed of everything random. Default 0.
             standardize: whether features are scaled to mean 0 and standard deviation 1. Default: no.
-            initial_parameters: where training starts, such as {"weight": 0.0, "bias": 1.0}.
+            initial_parameters: where training starts, such as {"weight": 0.0, "bias": 1.0}, or where another
+                run has ended: its `result().parameters_in_own_units`.
             report_every: report every n-th epoch only. Default 1: all.
             predict_rows: rows to predict before and after training, shape (rows, features).
             feature_names: a name for each feature. Default: the columns of a table that has some.

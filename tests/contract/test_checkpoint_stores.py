@@ -216,7 +216,7 @@ def test_a_worker_that_is_killed_leaves_what_it_had_written(store: CheckpointSto
         store.write("job", name, reached(1, 20_000))
     seen = {1}
     for i in range(8):
-        with _writing(store, lead_s=i * 0.0013) as worker:
+        with _writing(store, lead_s=i * 0.0073) as worker:
             worker.kill()
             worker.join()
         for name in ("c0", "c1"):

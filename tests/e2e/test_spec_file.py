@@ -105,6 +105,7 @@ def test_a_table_that_has_changed_is_not_taken_for_the_same(
     """The run would seem to be repeated, and come to something else."""
     path = tmp_path / "run.toml"
     common = ("--target", "price", "--feature", "rooms", "--save-spec", path)
+    houses.write_text(HOUSES.replace("4.5", "4.7"))  # a table of its own, for it is deleted
     first = result("--data", houses, *common, server=server)
     houses.write_text(HOUSES.replace("4.5", "4.6"))
     refused = gradstream("train", "--spec", str(path), server=server.address)
@@ -113,6 +114,11 @@ def test_a_table_that_has_changed_is_not_taken_for_the_same(
     assert digest(result("--spec", path, "--data", houses, server=server)) != digest(first)
     houses.unlink()
     assert digest(result("--spec", path, server=server)) == digest(first), "the server has it still"
+    kept = tomllib.loads(path.read_text())["data"]["digest"]
+    assert gradstream("data", "rm", kept, server=server.address).returncode == 0
+    refused = gradstream("train", "--spec", str(path), server=server.address)
+    assert refused.returncode == 2
+    assert f"cannot read {houses}: there is no such file, and the server has no data set " in refused.stderr
 
 
 def test_a_table_from_stdin_is_known_by_its_digest(server: RunningServer, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gradstream.cli.data_report import SHORT, printable
 from gradstream.cli.transfer import transfer
 from gradstream.client import Client
 from gradstream.dataset import Column, ColumnType, Dataset
-from gradstream.errors import InvalidArgumentError
+from gradstream.errors import InvalidArgumentError, NotFoundError
 from gradstream.spec import SpecOptions
 
 _DIGEST = re.compile("[0-9a-f]{6,64}")
@@ -65,7 +65,7 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
             if given:
                 raise click.UsageError(f"{option} is about a column of --data, which is missing")
         return ChosenData({}, (_X,))
-    dataset = _find(client, _place(choice), plain)
+    dataset = _dataset(client, choice, plain)
     if choice.digest and not dataset.digest.startswith(choice.digest):
         raise click.UsageError(
             f"{choice.data} is not the table of the spec file: its digest is {dataset.digest[:SHORT]}, "
@@ -84,11 +84,18 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
     return ChosenData(options, tuple(features))
 
 
-def _place(choice: DataChoice) -> str:
-    """Where the table is: of one that a spec file names and that is gone, the server may have the content."""
+def _dataset(client: Client, choice: DataChoice, plain: bool) -> Dataset:
+    """The data set that is meant. Of a file of a spec file that is gone, the server may have the content."""
     assert choice.data is not None
-    gone = choice.digest is not None and choice.data != "-" and not Path(choice.data).exists()
-    return choice.digest if gone and choice.digest else choice.data
+    if not choice.digest or choice.data in ("-", choice.digest) or Path(choice.data).exists():
+        return _find(client, choice.data, plain)
+    try:
+        return client.dataset(choice.digest)
+    except (NotFoundError, InvalidArgumentError) as error:
+        raise click.UsageError(
+            f"cannot read {choice.data}: there is no such file, and the server has no data set "
+            f"{choice.digest[:SHORT]}, which it held"
+        ) from error
 
 
 def _find(client: Client, data: str, plain: bool) -> Dataset:

@@ -26,7 +26,7 @@ INTERRUPTED, OUTPUT_CLOSED = 130, 141
 
 EXIT_CODES_HELP = [
     ("0", "all went well"),
-    (str(JOB_ENDED), "the job failed or was cancelled, or the server takes no work"),
+    (str(JOB_ENDED), "the job, or each run of a sweep, failed or was cancelled; or the server takes no work"),
     (str(REFUSED), "the command line is wrong, or the server refused what it asks for"),
     (str(NO_SERVER), "no server could be reached, or it is stopping and takes no job"),
     (str(NOT_FOUND), "there is no such job or data set"),

@@ -15,6 +15,7 @@ from gradstream.spec import Spec
 _NOT_TOLD = {"trainer", "epochs", "reference", "dataset", "data_digest", "report_every"}
 _NOT_TOLD |= {"max_memory_bytes", "max_seconds"}
 
+_MOST_VALUES = 3
 _LARGEST = 1e250
 """Above it, the margins and ticks of a chart are no floats any more."""
 
@@ -53,13 +54,13 @@ def read_history(client: Client, job: str) -> History:
 
 
 def labels(histories: Sequence[History]) -> list[str]:
-    """A name for each: its job, its trainer, and the values of its spec in which they differ."""
+    """A name for each: its job, its trainer, and the first values of its spec in which they differ."""
     specs = [history.job.spec for history in histories]
     names = [
         field.name
         for field in fields(Spec)
         if field.name not in _NOT_TOLD and len({_plain(getattr(spec, field.name)) for spec in specs}) > 1
-    ]
+    ][:_MOST_VALUES]
     return [
         ", ".join(
             [history.job.id, history.job.spec.trainer, *(_told(history.job.spec, name) for name in names)]
@@ -75,5 +76,7 @@ def _plain(value: object) -> object:
 
 def _told(spec: Spec, name: str) -> str:
     value = getattr(spec, name)
+    if isinstance(value, bool):
+        return f"{'' if value else 'no '}{name.replace('_', ' ')}"
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return f"{name.replace('_', ' ')} {text}"

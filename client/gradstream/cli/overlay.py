@@ -42,7 +42,7 @@ def overlay(
     if logarithmic is None:
         logarithmic = spans_magnitudes(lowest, highest)
     logarithmic = logarithmic and highest > 0
-    floor = max(lowest, highest * DEEPEST) if logarithmic else lowest
+    floor = highest * DEEPEST if logarithmic and lowest <= 0 else lowest
     bottom, top = (np.log(floor), np.log(highest)) if logarithmic else (lowest, highest)
     heights = np.linspace(top, bottom, height)
     labels = [f"{np.exp(at) if logarithmic else at:.3g}" for at in heights.tolist()]

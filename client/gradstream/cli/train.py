@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
 )
 @click.option("--priority", type=int, default=0, show_default=True, metavar="N",
               help="Jobs with a higher one run first: from -100 to 100.")  # fmt: skip
+@click.option("--group", default="", metavar="NAME",
+              help="A name for jobs that belong together; `gradstream jobs --group` lists them.")  # fmt: skip
 @click.option("--cancel-on-disconnect", is_flag=True,
               help="Cancel the job when nobody has watched it for some seconds.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Start the job, print its name and leave.")
@@ -48,6 +50,7 @@ def train(
     save_spec: Path | None,
     request_id: str | None,
     priority: int,
+    group: str,
     cancel_on_disconnect: bool,
     detach: bool,
     plain: bool,
@@ -96,7 +99,7 @@ def train(
         warm.add_to(request)
         with resumable(request_id) as made, warm.named():
             if detach:
-                job = client.create(request_id=made, priority=priority, **request)
+                job = client.create(request_id=made, priority=priority, group=group, **request)
                 if save_spec is not None:
                     write_spec(save_spec, job, choice, warm.parameters)
                 click.echo(json_line(job) if format_ == "json" else job.id)
@@ -104,6 +107,7 @@ def train(
             run = client.train(
                 request_id=made,
                 priority=priority,
+                group=group,
                 cancel_on_disconnect=cancel_on_disconnect,
                 **request,
             )

@@ -150,4 +150,12 @@ def _native(column: NDArray[Any]) -> NDArray[Any]:
 
 def _batch(columns: "list[tuple[str, NDArray[Any]]]") -> "pa.RecordBatch":
     names = [name for name, _ in columns]
-    return pa.RecordBatch.from_arrays([pa.array(column) for _, column in columns], names)
+    return pa.RecordBatch.from_arrays([_column(column) for _, column in columns], names)
+
+
+def _column(column: NDArray[Any]) -> "pa.Array":
+    # Not `pa.array`: that imports pandas, where it is installed, into every reader.
+    if column.dtype == bool:
+        return _column(column.view(np.uint8)).cast(pa.bool_())
+    arrow_type = pa.from_numpy_dtype(column.dtype)
+    return pa.Array.from_buffers(arrow_type, len(column), [None, pa.py_buffer(column)])

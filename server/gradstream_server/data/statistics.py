@@ -123,7 +123,7 @@ class ColumnStatistics:
 
     def _find_text(self, values: "pa.Array") -> None:
         """Find the first value that is no number: why the column is none."""
-        numeric = pc.match_substring_regex(values, _NUMBER).fill_null(True)
+        numeric = pc.match_substring_regex(values, _NUMBER)
         text = np.flatnonzero(as_numbers(numeric) == 0)
         if len(text):
             self._first_text = (self._rows + 1 + int(text[0]), values[int(text[0])].as_py()[:_SHOWN])
@@ -133,10 +133,12 @@ def as_numbers(values: "pa.Array") -> NDArray[Any]:
     """A column of numbers or booleans as NumPy has it; NaN where there is no value."""
     if pa.types.is_boolean(values.type):
         values = values.cast(pa.uint8())
-    if values.null_count:
-        if pa.types.is_integer(values.type):
-            values = values.cast(pa.float64(), safe=False)
-        values = values.fill_null(np.nan)
     # Not `to_numpy`: that imports pandas, where it is installed, into every worker.
-    numbers: NDArray[Any] = np.from_dlpack(values)
+    filled = pa.Array.from_buffers(
+        values.type, len(values), [None, values.buffers()[1]], offset=values.offset
+    )
+    numbers: NDArray[Any] = np.from_dlpack(filled)
+    if values.null_count:
+        missing = np.from_dlpack(values.is_null().cast(pa.uint8())).astype(bool)
+        numbers = np.where(missing, np.nan, numbers)
     return numbers

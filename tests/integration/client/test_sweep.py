@@ -1,6 +1,7 @@
 """Sweeps against a real server: every run once, never too many at a time, and on after an interruption."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import datetime
 from itertools import accumulate
 from pathlib import Path
@@ -201,6 +202,24 @@ def test_a_sweep_goes_on_after_its_server_has_died(tmp_path: Path) -> None:
         sweep: Sweep = client.sweep({"seed": list(range(5))}, epochs=3_000, group="g", at_once=2)
         assert sweep.result() is not None
         assert len(jobs_of(client, "g")) == 5
+
+
+def test_a_server_that_is_restarted_meanwhile(tmp_path: Path) -> None:
+    """An update of the server would end every sweep that is under way."""
+    data = tmp_path / "data"
+    with ExitStack() as servers:
+        server = servers.enter_context(running_server(data))
+        with Client(server.address) as client:
+            sweep = client.sweep({"seed": list(range(6))}, epochs=3_000, group="g", at_once=2)
+            restarted = False
+            for run in sweep:
+                if run.number == 3 and not restarted:
+                    server.stop()
+                    servers.enter_context(running_server(data, address=server.address))
+                    restarted = True
+            assert restarted
+            assert {run.state for run in sweep.runs} == {JobState.SUCCEEDED}
+            assert len(jobs_of(client, "g")) == len(sweep.runs) == 6
 
 
 def test_optuna_goes_on_too(client: Client) -> None:

@@ -67,6 +67,20 @@ def selection(digest: str, **fields: Any) -> spec_pb2.Spec:
     return reference(dataset=spec_pb2.Selection(digest=digest, targets=["y"]), **fields)
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server of these tests alone, which look at all that is left in its folders."""
+    with running_server(tmp_path_factory.mktemp("datasets") / "data") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def calls(server: RunningServer) -> Iterator[Calls]:
+    """Its services."""
+    with calls_to(server.address) as calls:
+        yield calls
+
+
 def left_over(server: RunningServer) -> list[str]:
     """What is kept of uploads, and of tables that are being made."""
     folders = [server.data_dir / "uploads", server.data_dir / "datasets"]

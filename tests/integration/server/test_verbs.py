@@ -183,6 +183,7 @@ def test_an_idle_stream_carries_heartbeats(tmp_path: Path) -> None:
                     break
         assert ahead[0] == 1
         calls.cancel(running.id)
+        list(calls.events(job.id))  # To its end: a log that waits for nothing any more has no heartbeats.
         assert not any(event.HasField("heartbeat") for event in calls.events(job.id))
 
 

@@ -82,6 +82,8 @@ def test_scales() -> None:
     assert overlay([curve(1, 9, 2, 1)], 40, 6, logarithmic=True).lines[-1].endswith("log scale")
     zero = overlay([(np.arange(1, 3), np.array([100.0, 0.0]))], 40, 6)
     assert zero.lines[5].startswith("≤1e-14 ┤")
+    diverging = overlay([(np.arange(1, 9), np.geomspace(30, 1e36, 8))], 40, 6)
+    assert diverging.lines[5].lstrip().startswith("30 ┤"), "it begins where it begins"
 
 
 def test_a_legend_says_in_what_jobs_differ() -> None:
@@ -89,6 +91,10 @@ def test_a_legend_says_in_what_jobs_differ() -> None:
     jobs = [history("j", learning_rate=0.1, seed=1), history("k", learning_rate=0.02, seed=1)]
     assert labels(jobs) == ["j, manual, learning rate 0.1", "k, manual, learning rate 0.02"]
     assert labels(jobs[:1]) == ["j, manual"]
+    scaled = [history("j", standardize=True, shuffle=False), history("k", standardize=False, shuffle=True)]
+    assert labels(scaled) == ["j, manual, no shuffle, standardize", "k, manual, shuffle, no standardize"]
+    unlike = history("k", device="cuda", learning_rate=0.1, seed=2, l2=1.0, dtype="float32")
+    assert labels([jobs[0], unlike])[1].count(",") == 4, "a line has to fit"
     assert jobs[0].outcome == "loss 1 after 3 epochs"
     assert len(history(losses=(np.inf, 1.0, 1e300, np.nan)).drawn[1]) == 1
 

@@ -1,5 +1,6 @@
 """A sweep before it has a server: its request ids, the best of its runs, and what it refuses."""
 
+import sys
 import uuid
 from dataclasses import replace
 from typing import Any
@@ -56,6 +57,15 @@ def test_the_best_is_the_lowest_and_the_first_of_equals() -> None:
 def test_what_is_refused_before_anything_is_sent(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ValueError, match=text):
         Client("127.0.0.1:1").sweep(**arguments)
+
+
+def test_optuna_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user would read of a module that he has never heard of."""
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    client = Client("127.0.0.1:1")
+    assert client.sweep({"l2": Uniform(0, 1)}, draws=3).total == 3
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'gradstream\[sweep\]'"):
+        client.sweep({"l2": Uniform(0, 1)}, draws=3, search="optuna")
 
 
 def test_how_many_there_will_be() -> None:
