@@ -51,7 +51,11 @@ class Clients:
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
         """A channel for plain stubs."""
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_reconnect_backoff_ms", 500)]
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_reconnect_backoff_ms", 500),
+        ]
         with grpc.insecure_channel(self._scene.proxy.address, options) as channel:
             yield channel
 

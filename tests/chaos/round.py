@@ -94,6 +94,11 @@ def _disturb(scene: Scene, seconds: float) -> list[Job]:
         jobs = _record(scene)
     scene.target.ask_to_stop()
     scene.target.await_stop()
+    # A worker that was suspended while its server was killed may write when it wakes up: what it leaves is
+    # removed at the next start.
+    scene.target.start()
+    scene.target.ask_to_stop()
+    scene.target.await_stop()
     return jobs
 
 
