@@ -44,8 +44,8 @@ def server_address(server: str | None) -> str:
 def channel_options(address: str) -> list[tuple[str, int]]:
     """The settings of a connection."""
     options = [
-        # Calls are tried again by our own rules. gRPC by itself would do so at once, and without end, with those
-        # that a server which is just stopping does not take.
+        # Calls are tried again by our own rules. gRPC by itself would do so at once, and without end, with
+        # those that a server which is just stopping does not take.
         ("grpc.enable_retries", 0),
         # A dead peer is noticed within 40 s while a call is open; the server allows pings 10 s apart.
         ("grpc.keepalive_time_ms", 30_000),
