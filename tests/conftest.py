@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,8 @@ from tests.server import RunningServer, running_server
 # Cores are shared: how long an example takes says nothing.
 settings.register_profile("gradstream", deadline=None)
 settings.load_profile("gradstream")
+# A shell lets what it starts in the background ignore Ctrl-C, which the programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
