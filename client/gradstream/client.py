@@ -119,6 +119,7 @@ class Client:
                 Default "sgd".
             schedule: how the learning rate changes from epoch to epoch, alike. Default "none".
             clipping: what is done to a gradient that is too long, alike. Default "none".
+            mixed_precision: whether the forward pass is in 16 bits, alike. Default "none".
 
         Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.

@@ -46,7 +46,8 @@ class Fault:
     """Name of the status code, such as "FAILED_PRECONDITION"."""
     reason: str
     """What programs can rely on: DIVERGED, PREDICTIONS_NOT_FINITE, OUT_OF_MEMORY, TIME_LIMIT_EXCEEDED,
-    WORKER_DIED, STORAGE_FULL, TRAINER_FAILED."""
+    WORKER_DIED, STORAGE_FULL, CANNOT_TRAIN, TRAINER_FAILED and others that the contract lists at
+    `StateChange.error`."""
     message: str
     """What happened, for people."""
     details: dict[str, str] = field(default_factory=dict)

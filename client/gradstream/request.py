@@ -24,7 +24,7 @@ _PLAIN_OPTIONS = (
     "max_memory_bytes",
     "max_seconds",
 )
-PART_OPTIONS = ("model", "loss", "initialization", "optimizer", "schedule", "clipping")
+PART_OPTIONS = ("model", "loss", "initialization", "optimizer", "schedule", "clipping", "mixed_precision")
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
 _NULLS = {

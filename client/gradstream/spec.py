@@ -88,6 +88,8 @@ class SpecOptions(TypedDict, total=False):
     """How the learning rate changes from epoch to epoch: "none" (the default), "cosine" and others."""
     clipping: Choice
     """What is done to a gradient that is too long: "none" (the default), "norm" or "value"."""
+    mixed_precision: Choice
+    """Whether the forward pass is computed in 16 bits: "none" (the default), "bfloat16" or "float16"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Spec:
     max_seconds: float
     """0: no limit."""
     parts: dict[str, Part]
-    """What was chosen by name: "model", "loss", "optimizer", "schedule", "clipping"."""
+    """What was chosen by name, by the option of `train` that it is for, such as "optimizer"."""
     classes: tuple[str, ...]
     """Names of the classes, by number; empty where the targets are numbers."""
     data_digest: str

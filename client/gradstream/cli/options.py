@@ -94,6 +94,9 @@ _SPEC_OPTIONS = [
                       "others.  [default: none]"),
     click.option("--clipping", metavar="NAME",
                  help="What is done to a long gradient: none, norm or value.  [default: none]"),
+    click.option("--mixed-precision", "mixed_precision", metavar="NAME",
+                 help="Compute the forward pass of the module trainer in bfloat16 or float16, which is "
+                      "faster on accelerators; needs --dtype float32.  [default: none]"),
     click.option("--set", "part_options", metavar="PART.OPTION=VALUE", callback=part_options, multiple=True,
                  help="An option of one of these, such as optimizer.momentum=0.9. Repeatable."),
     click.option("--l2", type=float, metavar="STRENGTH",

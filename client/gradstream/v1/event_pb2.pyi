@@ -185,7 +185,9 @@ class StateChange(_message.Message):
         loss was no longer finite. PREDICTIONS_NOT_FINITE: those for `predict_rows` were not. OUT_OF_MEMORY: the
         memory, or `Spec.max_memory_bytes`, was used up. TIME_LIMIT_EXCEEDED: it has run for `Spec.max_seconds`.
         WORKER_DIED: its worker ended more often than the server restarts a job. STORAGE_FULL: the server's disk
-        was. DATA_LOST: its data are gone there, or damaged. TRAINER_FAILED: a fault of the server.
+        was. DATA_LOST: its data are gone there, or damaged. NO_ROWS_LEFT: each row lacks a value. CANNOT_TRAIN: what the
+        spec asks for is not possible where it was to be trained; the message tells why. TRAINER_FAILED: a fault of the
+        server.
         """
 
     @_builtins.property

@@ -138,6 +138,7 @@ class Spec(_message.Message):
     SCHEDULE_FIELD_NUMBER: _builtins.int
     CLIPPING_FIELD_NUMBER: _builtins.int
     INITIALIZATION_FIELD_NUMBER: _builtins.int
+    MIXED_PRECISION_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
@@ -270,6 +271,16 @@ class Spec(_message.Message):
         """
 
     @_builtins.property
+    def mixed_precision(self) -> Global___Choice:
+        """Whether the forward pass of training is computed in 16 bits, where that loses little: "none" (the default), or
+        with the module trainer, dtype float32 and any optimizer but "lbfgs" "bfloat16" or "float16", by `torch.autocast`.
+        Parameters, the loss, updates and predictions stay float32. With "float16" the loss is scaled so that gradients do
+        not vanish, by a `torch.amp.GradScaler` with the options that it has; an update whose gradients are not finite is
+        left out. It pays off on accelerators; on a CPU it is seldom faster. A device that does not do it fails the job
+        with CANNOT_TRAIN: nothing falls back.
+        """
+
+    @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the classes, in the order of their numbers, at least 2; empty for a loss of numbers. Set by the server."""
 
@@ -301,11 +312,12 @@ class Spec(_message.Message):
         schedule: Global___Choice | None = ...,
         clipping: Global___Choice | None = ...,
         initialization: Global___Choice | None = ...,
+        mixed_precision: Global___Choice | None = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015

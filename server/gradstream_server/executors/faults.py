@@ -4,6 +4,7 @@ from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
 from gradstream_server.stores.reserve import NO_ROOM
+from gradstream_server.trainers.problem import CannotTrain
 
 
 def diverged(epoch: int, standardized: bool) -> StateChange:
@@ -41,6 +42,8 @@ def raised(error: Exception, task: Task) -> StateChange:
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         message = "the server's disk has no room for what the job learns from; make room, then start it again"
         return _failed(Fault(FaultReason.STORAGE_FULL, message))
+    if isinstance(error, CannotTrain):
+        return _failed(Fault(FaultReason.CANNOT_TRAIN, str(error)))
     text = str(error).lower()
     # torch has no error of its own for it.
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:

@@ -54,6 +54,7 @@ class Model:
                 optimizer=spec.parts["optimizer"],
                 schedule=spec.parts["schedule"],
                 clipping=spec.parts["clipping"],
+                mixed_precision=spec.parts["mixed_precision"],
                 initial={name: value.astype(spec.dtype) for name, value in initial.items()},
             )
         )

@@ -26,10 +26,12 @@ def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> No
             check.fail(f"{kind}.name", f"is {choice.name!r}, which {_who_does(trainer, part)}")
         _check_options(check, f"{kind}.options", choice.options, part)
     _check_loss(check, chosen)
-    optimizer, clipping = (chosen.get(kind, _NO_CHOICE).name for kind in ("optimizer", "clipping"))
-    if optimizer == "lbfgs" and clipping not in ("", "none"):
-        what = "looks for its steps along gradients as they are; use another optimizer"
-        check.fail("clipping.name", f"is {clipping!r}, but lbfgs {what}, or no clipping")
+    if chosen.get("optimizer", _NO_CHOICE).name == "lbfgs":
+        for kind, none in (("clipping", "no clipping"), ("mixed_precision", "no mixed precision")):
+            name = chosen.get(kind, _NO_CHOICE).name
+            if name in PARTS[kind] and name != "none":
+                what = "but lbfgs looks for its steps along gradients as they are"
+                check.fail(f"{kind}.name", f"is {name!r}, {what}; use another optimizer, or {none}")
 
 
 def complete_parts(chosen: Mapping[Kind, Choice], epochs: int) -> dict[Kind, Choice]:
@@ -54,6 +56,13 @@ def _check_loss(check: Check, chosen: Mapping[Kind, Choice]) -> None:
         others = " and ".join(each for each, model in MODELS.items() if loss in model.losses)
         what = f"which the {name} model does not have: it has {', '.join(its)}"
         check.fail("loss.name", f"is {loss!r}, {what}; {loss} is for {others}")
+
+
+def check_precision(check: Check, mixed: Choice, dtype: str) -> None:
+    """What is mixed with 16 bits is float32."""
+    if mixed.name != "none" and dtype != "float32":
+        what = f"but the training dtype is {dtype}; set dtype to float32, or leave this out"
+        check.fail("mixed_precision.name", f"is {mixed.name!r}, {what}")
 
 
 def check_class_weights(check: Check, loss: Choice, classes: int) -> None:

@@ -16,7 +16,13 @@ from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.jobs.classes import of_numbers
 from gradstream_server.jobs.errors import DeviceNotAvailable
 from gradstream_server.jobs.limits import Limits
-from gradstream_server.jobs.parts import check_class_weights, check_parts, complete_parts, loss_of
+from gradstream_server.jobs.parts import (
+    check_class_weights,
+    check_parts,
+    check_precision,
+    complete_parts,
+    loss_of,
+)
 from gradstream_server.jobs.selecting import check_fits, select
 from gradstream_server.jobs.spec import (
     DataSummary,
@@ -100,6 +106,7 @@ def resolve(
         field = "inline_data.targets.data" if request.data else "inline_data"
         classes = of_numbers(check, field, (request.data or reference.DATA).targets, loss)
     check_class_weights(check, parts["loss"], len(classes))
+    check_precision(check, parts["mixed_precision"], dtype)
     if loss in CLASSIFYING and not classes:
         check.done()  # What follows measures itself against the classes.
     rows, features = shape.rows, shape.features

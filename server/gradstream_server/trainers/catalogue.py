@@ -18,7 +18,7 @@ from gradstream_server.trainers.options import (
     whole,
 )
 
-Kind = Literal["model", "loss", "initialization", "optimizer", "schedule", "clipping"]
+Kind = Literal["model", "loss", "initialization", "optimizer", "schedule", "clipping", "mixed_precision"]
 """What a part is for; the name of its field in a spec."""
 
 ALL = ("manual", "autograd", "module")
@@ -348,6 +348,32 @@ CLIPPINGS = {
     ),
 }
 
+MIXED_PRECISIONS = {
+    "none": Part("All is computed in the training dtype"),
+    "bfloat16": Part(
+        "The forward pass in bfloat16, with the range of float32 and 8 bits of it", trainers=MODULE
+    ),
+    "float16": Part(
+        "The forward pass in float16, with 11 bits and a small range, and gradients scaled to fit into it",
+        {
+            "init_scale": number(
+                "What the loss is multiplied by at first", above=0, at_most=2.0**100, default=65536
+            ),
+            "growth_factor": number("What the scale grows by", above=1, default=2),
+            "backoff_factor": number(
+                "What the scale is multiplied by when a gradient was not finite",
+                above=0,
+                below=1,
+                default=0.5,
+            ),
+            "growth_interval": whole(
+                "Updates with finite gradients until it grows", 1, 2**31 - 1, default=2000
+            ),
+        },
+        MODULE,
+    ),
+}
+
 PARTS: Mapping[Kind, Mapping[str, Part]] = {
     "model": MODELS,
     "loss": LOSSES,
@@ -355,6 +381,7 @@ PARTS: Mapping[Kind, Mapping[str, Part]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "clipping": CLIPPINGS,
+    "mixed_precision": MIXED_PRECISIONS,
 }
 """All there are. The first of each kind is the default; of losses the first of the model."""
 

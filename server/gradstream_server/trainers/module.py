@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gradstream_server.trainers import batches, losses, models, optimizers, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
+from gradstream_server.trainers.mixed_precision import MixedPrecision
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 
 
@@ -45,6 +46,8 @@ class ModuleTrainer:
         self._optimizer = optimizers.build(
             problem.optimizer, self._weights, others, problem.learning_rate, problem.l2
         )
+        mixed = problem.mixed_precision
+        self._mixed = None if mixed.name == "none" else MixedPrecision(mixed, problem.device)
         # What is left of l2 for this file to add to the gradient.
         self._l2 = 0.0 if optimizers.adds_decay(problem.optimizer) else problem.l2
 
@@ -66,22 +69,28 @@ class ModuleTrainer:
         """The parameters, and what the optimizer keeps of each, weights first.
 
         That is nothing for plain SGD; with momentum, "optimizer.0.momentum_buffer" (t, d) of the weight and
-        "optimizer.1.momentum_buffer" (t) of the bias. And what the schedule keeps.
+        "optimizer.1.momentum_buffer" (t) of the bias. And what the schedule and mixed precision keep.
         """
         kept = optimizers.state_of(self._optimizer)
-        return states.copied({**self._views, **kept, **schedules.state_of(self._schedule)})
+        return states.copied({**self._views, **kept, **self._kept()})
 
     def resume(self, epoch: int, state: State) -> None:
         """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
         device, own = self._problem.device, states.copied(self._views)
         kept = optimizers.like(self._optimizer, state)
-        fitting = states.fitting(state, {**own, **kept, **schedules.state_of(self._schedule)})
+        fitting = states.fitting(state, {**own, **kept, **self._kept()})
         for name in own:
             self._model.get_parameter(name).data.copy_(to_tensor(fitting[name], device))
         optimizers.load(self._optimizer, fitting, device)
         if self._schedule:
             self._schedule.resume(fitting)
+        if self._mixed:
+            self._mixed.resume(fitting)
         self._after = epoch
+
+    def _kept(self) -> State:
+        """What is kept from update to update beside parameters and optimizer."""
+        return {**schedules.state_of(self._schedule), **(self._mixed.state() if self._mixed else {})}
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean loss of each epoch that remains, before its updates."""
@@ -126,10 +135,15 @@ class ModuleTrainer:
         """Update once; the loss of the batch before (0-d)."""
         if isinstance(self._optimizer, torch.optim.LBFGS):
             return self._line_search(features, targets)
-        loss: Tensor = self._loss(self._model(features), targets)
+        mixed = self._mixed
+        scores = mixed.scores(self._model, features) if mixed else self._model(features)
+        loss: Tensor = self._loss(scores, targets)
         for parameter in self._parameters:  # what optimizer.zero_grad() does, in a fraction of the time
             parameter.grad = None
-        torch.autograd.backward(loss)
+        if mixed:
+            mixed.backward(loss, self._optimizer)
+        else:
+            torch.autograd.backward(loss)
         clipping = self._problem.clipping
         if clipping.name == "norm":
             nn.utils.clip_grad_norm_(self._parameters, clipping.options["max_norm"], foreach=False)
@@ -139,7 +153,10 @@ class ModuleTrainer:
             for weight in self._weights:
                 if weight.grad is not None:
                     weight.grad.add_(weight.detach(), alpha=self._l2)
-        self._optimizer.step()
+        if mixed:
+            mixed.step(self._optimizer)
+        else:
+            self._optimizer.step()
         return loss.detach()
 
     def _line_search(self, features: Tensor, targets: Tensor) -> Tensor:

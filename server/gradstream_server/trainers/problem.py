@@ -20,6 +20,10 @@ State = Mapping[str, NDArray[Any]]
 """All that the epochs to come depend on beside the problem: arrays on the host, by names of the trainer."""
 
 
+class CannotTrain(Exception):
+    """A problem that shows only where it is trained to be one that cannot be, in words for people."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """Rows to learn from and how, with every choice made: data are scaled and in the training dtype."""
@@ -54,6 +58,8 @@ class Problem:
     """How the learning rate changes from epoch to epoch."""
     clipping: Choice = field(default_factory=lambda: default("clipping"))
     """What is done to the gradient of the loss before l2 and weight decay are added to it."""
+    mixed_precision: Choice = field(default_factory=lambda: default("mixed_precision"))
+    """Whether the forward pass is in 16 bits; only with float32."""
     initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     """Parameters to start from, training dtype, scaled units; one that is not given is the trainer's own."""
 
@@ -64,7 +70,7 @@ class Problem:
 
 
 class Trainer(Protocol):
-    """A way to obtain the gradient. Built from a `Problem`; lives in a worker."""
+    """A way to obtain the gradient. Built from a `Problem`, or else `CannotTrain`; lives in a worker."""
 
     def parameters(self) -> Parameters:
         """The parameters as they are now: NumPy arrays on the CPU. Later updates may change these arrays."""

@@ -96,6 +96,7 @@ def test_every_option_is_sent() -> None:
         optimizer=("adam", {"betas": (0.9, np.float32(0.5)), "amsgrad": True}),
         schedule="cosine",
         clipping=["norm", {"max_norm": 2}],
+        mixed_precision="bfloat16",
     )
     unset = [
         field.name

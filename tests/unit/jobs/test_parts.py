@@ -139,6 +139,19 @@ def test_lbfgs_clips_nothing() -> None:
     assert list(found) == ["spec.clipping.name"]
 
 
+def test_mixed_precision_is_of_float32_and_no_lbfgs() -> None:
+    """A user would get another precision than was asked for."""
+    mixed = {"mixed_precision": Choice("bfloat16")}
+    found = violations(**mixed)
+    assert found["spec.mixed_precision.name"].startswith(
+        "is 'bfloat16', but the training dtype is float64; set"
+    )
+    assert list(violations(optimizer=Choice("lbfgs"), **mixed)) == ["spec.mixed_precision.name"]
+    assert "the module trainer does" in violations("autograd", **mixed)["spec.mixed_precision.name"]
+    spec = resolved("module", data=table(), dtype="float32", parts=mixed)
+    assert spec.parts["mixed_precision"] == Choice("bfloat16")
+
+
 def test_every_option_gets_its_default_and_type() -> None:
     """A user could not see in the resolved spec what was trained."""
     parts: dict[Kind, Any] = {"optimizer": Choice("adam", {"eps": 1.0}), "schedule": Choice("cosine")}
@@ -152,6 +165,7 @@ def test_every_option_gets_its_default_and_type() -> None:
         ),
         "schedule": Choice("cosine", {"T_max": 7, "eta_min": 0.0}),
         "clipping": Choice("none"),
+        "mixed_precision": Choice("none"),
     }
     assert spec.learning_rate == 0.001
     again = resolved("module", data=table(), epochs=7, parts=spec.parts)
