@@ -16,7 +16,8 @@ from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecRequest
 from gradstream_server.rpc.codec import ProtoCodec
-from gradstream_server.trainers.catalogue import OPTIMIZERS, Choice
+from gradstream_server.trainers.catalogue import OPTIMIZERS
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 DEVICES = ("cuda:0", "cuda:1", "cpu")

@@ -18,8 +18,9 @@ from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Starte
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import InlineData
 from gradstream_server.trainers import sufficient_statistics
-from gradstream_server.trainers.catalogue import Choice, complete
+from gradstream_server.trainers.catalogue import complete
 from gradstream_server.trainers.devices import to_numpy
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem, State, Trainer
 from gradstream_server.trainers.registry import TRAINERS, load
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.trainers import catalogue
-from gradstream_server.trainers.catalogue import LOSSES, MODELS, PARTS, Choice, Kind, Part
+from gradstream_server.trainers.catalogue import LOSSES, MODELS, PARTS
+from gradstream_server.trainers.part import Choice, Kind, Part
 
 _NO_CHOICE = Choice("")
 _MOST_SHOWN = 60

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstream_server.trainers import shapes
-from gradstream_server.trainers.catalogue import Choice, Kind
+from gradstream_server.trainers.part import Choice, Kind
 from gradstream_server.trainers.shapes import count
 
 Dtype = Literal["float32", "float64"]

@@ -8,7 +8,8 @@ from google.protobuf import struct_pb2
 from gradstream.v1 import spec_pb2, system_service_pb2
 from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.trainers import catalogue
-from gradstream_server.trainers.catalogue import PARTS, Choice, Kind
+from gradstream_server.trainers.catalogue import PARTS
+from gradstream_server.trainers.part import Choice, Kind
 
 
 def to_choices(spec: spec_pb2.Spec) -> dict[Kind, Choice]:

@@ -4,9 +4,8 @@ This is the one place that lists them. It imports neither torch nor any trainer:
 by it, and tells clients what there is.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 from gradstream_server.trainers.options import (
     Schema,
@@ -17,50 +16,7 @@ from gradstream_server.trainers.options import (
     or_nothing,
     whole,
 )
-
-Kind = Literal["model", "loss", "initialization", "optimizer", "schedule", "clipping", "mixed_precision"]
-"""What a part is for; the name of its field in a spec."""
-
-ALL = ("manual", "autograd", "module")
-MODULE = ("module",)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A part by name, with options."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Part:
-    """What there is to know of a part."""
-
-    description: str
-    """One line for people who choose."""
-    options: Mapping[str, Schema] = field(default_factory=dict)
-    """A JSON schema for each option, with its default; one without has to be given, or is worked out."""
-    trainers: Sequence[str] = ALL
-    """Who has it."""
-    epochs: str = ""
-    """The option whose default is the number of epochs."""
-    learning_rate: float = 0.01
-    """Of an optimizer: the default of `Spec.learning_rate`, which is torch's own but for sgd."""
-    losses: Sequence[str] = ()
-    """Of a model: the losses it can have, its default first."""
-    rules: Schema = field(default_factory=dict)
-    """What else the JSON schema says: how options go together."""
-
-    @property
-    def schema(self) -> Schema:
-        """The JSON schema of all options together."""
-        required = [
-            name for name, schema in self.options.items() if "default" not in schema and name != self.epochs
-        ]
-        schema = {"type": "object", "properties": dict(self.options), "additionalProperties": False}
-        return schema | ({"required": required} if required else {}) | dict(self.rules)
-
+from gradstream_server.trainers.part import MODULE, Choice, Kind, Part
 
 _WEIGHT_DECAY = number("L2 penalty of all parameters, added to the gradient", at_least=0, default=0)
 _EPS = number("Added to a denominator, so that it is not 0", at_least=0, default=1e-8)

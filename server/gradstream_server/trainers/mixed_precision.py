@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradstream_server.trainers.catalogue import Choice
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import CannotTrain, State
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gradstream_server.trainers.catalogue import Choice
 from gradstream_server.trainers.devices import to_numpy, to_tensor
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import State
 
 _CLASSES: dict[str, Callable[..., torch.optim.Optimizer]] = {

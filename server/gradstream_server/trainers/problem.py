@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gradstream_server.trainers.catalogue import Choice, default
+from gradstream_server.trainers.catalogue import default
+from gradstream_server.trainers.part import Choice
 
 # An array of the trainer's own kind, on its device: numpy.ndarray or torch.Tensor.
 Array = Any

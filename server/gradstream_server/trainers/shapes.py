@@ -2,7 +2,7 @@
 
 from math import prod
 
-from gradstream_server.trainers.catalogue import Choice
+from gradstream_server.trainers.part import Choice
 
 Shapes = dict[str, tuple[int, ...]]
 

@@ -9,7 +9,8 @@ from tests.domain import resolved, table
 
 from gradstream_server.jobs.errors import InvalidSpec
 from gradstream_server.jobs.spec import InlineData
-from gradstream_server.trainers.catalogue import PARTS, Choice, Kind, default
+from gradstream_server.trainers.catalogue import PARTS, default
+from gradstream_server.trainers.part import Choice, Kind
 from gradstream_server.trainers.registry import TRAINERS
 
 

@@ -12,7 +12,7 @@ from gradstream_server.jobs.errors import InvalidSpec
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import SelectionRequest, Spec, SpecRequest
-from gradstream_server.trainers.catalogue import Choice
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 INF = float("inf")

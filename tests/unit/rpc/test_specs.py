@@ -16,7 +16,8 @@ from gradstream_server.jobs.spec import FloatArray, InlineData, Spec, SpecReques
 from gradstream_server.rpc import specs
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.tensors import to_tensor
-from gradstream_server.trainers.catalogue import PARTS, Choice
+from gradstream_server.trainers.catalogue import PARTS
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.registry import TRAINERS
 
 

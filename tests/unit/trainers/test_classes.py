@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gradstream_server.trainers import sufficient_statistics
-from gradstream_server.trainers.catalogue import Choice, complete
+from gradstream_server.trainers.catalogue import complete
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem
 from gradstream_server.trainers.registry import TRAINERS, load
 

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from gradstream_server.trainers import mixed_precision
-from gradstream_server.trainers.catalogue import Choice, complete
+from gradstream_server.trainers.catalogue import complete
 from gradstream_server.trainers.module import ModuleTrainer
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import CannotTrain, Problem
 
 RNG = np.random.default_rng(0)

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from gradstream_server.trainers import shapes
-from gradstream_server.trainers.catalogue import INITIALIZATIONS, Choice, complete
+from gradstream_server.trainers.catalogue import INITIALIZATIONS, complete
 from gradstream_server.trainers.module import ModuleTrainer
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem
 from gradstream_server.trainers.scaling import Scaling
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from gradstream_server.trainers import optimizers
-from gradstream_server.trainers.catalogue import OPTIMIZERS, Choice, complete
+from gradstream_server.trainers.catalogue import OPTIMIZERS, complete
 from gradstream_server.trainers.module import ModuleTrainer
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem
 
 RNG = np.random.default_rng(0)

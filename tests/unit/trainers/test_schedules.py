@@ -9,7 +9,8 @@ import torch
 from torch.optim import lr_scheduler
 
 from gradstream_server.trainers import schedules
-from gradstream_server.trainers.catalogue import Choice, complete
+from gradstream_server.trainers.catalogue import complete
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem
 
 _X = np.ones((2, 1))

@@ -8,9 +8,10 @@ import pytest
 
 from gradstream_server.trainers import states, sufficient_statistics
 from gradstream_server.trainers.batches import epochs
-from gradstream_server.trainers.catalogue import OPTIMIZERS, Choice, complete
+from gradstream_server.trainers.catalogue import OPTIMIZERS, complete
 from gradstream_server.trainers.manual import ManualTrainer
 from gradstream_server.trainers.module import ModuleTrainer
+from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.problem import Problem
 
 RNG = np.random.default_rng(0)
