@@ -18,6 +18,8 @@ _BLOCK_BYTES = 16 << 20
 _HEAD_BYTES = 1 << 20
 _DELIMITERS = ",;\t|"
 _NULLS = [*pa.csv.ConvertOptions().null_values, "None", "none", "?"]
+_QUOTED = re.compile(r'(?<![^,;\t|\r\n])"[^"]*(?:""[^"]*)*"')
+"""A quoted value: delimiters and line ends within are its own."""
 _SHOWN = 60
 _PATIENCE = 3
 """Columns whose types may be guessed wrongly, each of which costs another reading."""
@@ -52,7 +54,7 @@ class DelimitedReader:
         """
         with self._open() as source:
             delimiter, self._names = _header(source.read(_HEAD_BYTES), self._delimiters)
-        row = 0
+        row, last = 0, None
         with ExitStack() as stack:
             source = stack.enter_context(self._open())
             try:
@@ -64,9 +66,24 @@ class DelimitedReader:
                 for batch in _open(source, delimiter, self._types):
                     _check_text(batch, row)
                     row += batch.num_rows
+                    last = batch
                     yield batch
             except pa.ArrowInvalid as error:
                 raise self._explained(str(error)) from error
+        if last and self._ends_quoted(last):
+            name = self._names[-1]
+            raise UnreadableData(f"row {row}, column {name!r}: a quote is opened and not closed")
+
+    def _ends_quoted(self, last: "pa.RecordBatch") -> bool:
+        """Whether the end of the file, and perhaps many rows, is within quotes that were never closed."""
+        value = last.column(last.num_columns - 1)[last.num_rows - 1].as_py() if last.num_rows else None
+        if not isinstance(value, str) or "\n" not in value:
+            return False
+        end = b""
+        with self._open() as source:
+            while content := source.read(_HEAD_BYTES):
+                end = (end + content)[-_HEAD_BYTES:]
+        return not end.rstrip().endswith(b'"')
 
     def _explained(self, message: str) -> Exception:
         if ragged := _RAGGED.match(message):
@@ -137,7 +154,10 @@ def _header(head: bytes, delimiters: str) -> tuple[str, list[str]]:
             raise UnreadableData(f"{what}; save the file as UTF-8") from error
     if not first:
         raise UnreadableData("it is empty; there have to be a header and at least one row")
-    delimiter = max(delimiters, key=first.count)
+    if "\0" in first:
+        raise UnreadableData("it is no text: there is a zero byte in the header; save the file as UTF-8")
+    unquoted = re.split(r"[\r\n]", _QUOTED.sub("", text.lstrip("\r\n")), maxsplit=1)[0]
+    delimiter = max(delimiters, key=unquoted.count)
     try:
         names = next(csv.reader(io.StringIO(text.lstrip("\r\n"), newline=None), delimiter=delimiter))
     except csv.Error as error:

@@ -67,7 +67,12 @@ def test_broken_utf_8(tmp_path: Path, rows_before: int, value: str) -> None:
         (b"a," + b"b" * 201 + b"\n1,2\n", "the name of column 2 has 201 characters; at most 200 are allowed"),
         (b"a,\xe4\n1,2\n", "the header is not UTF-8: byte 3 is 0xe4; save the file as UTF-8"),
         (b"a,b\n1,\xe4\n", "row 1, column 'b' is not UTF-8; save the file as UTF-8"),
-        (b"a,b\x00\n", "it has no rows"),
+        (
+            b"a,b\x00\n",
+            "it is no text: there is a zero byte in the header; save the file as UTF-8",
+        ),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "row 2, column 'b': a quote is opened and not closed"),
+        (b'a\n"x\n\n', "row 1, column 'a': a quote is opened and not closed"),
     ],
 )
 def test_what_is_no_table(tmp_path: Path, content: bytes, text: str) -> None:
@@ -80,6 +85,11 @@ def test_a_quote_that_is_not_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(delimited, "_BLOCK_BYTES", 1 << 20)
     with pytest.raises(UnreadableData, match=r"a row is longer than 1 MiB; perhaps a quote is opened"):
         read(tmp_path, b'a,b\n1,2\n"3,4\n' + b"5,6\n" * (1 << 20), "t.csv")
+
+
+def test_a_quoted_value_may_be_the_last_and_end_with_lines(tmp_path: Path) -> None:
+    for content in (b'a,b\n1,"x\ny"\n', b'a,b\n1,"x\n\n"', b'a,b\n1,"x\n"  \n\n'):
+        assert read(tmp_path, content, "t.csv").rows == 1
 
 
 def test_names_with_parts_of_paths_are_only_names(tmp_path: Path) -> None:

@@ -81,6 +81,24 @@ def test_dialects_of_csv(tmp_path: Path, text: bytes) -> None:
     assert [column.name for column in table.columns] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ('"Price, in USD, net";x', ["Price, in USD, net", "x"]),
+        ('"a;b;c","d"', ["a;b;c", "d"]),
+        ('"Price\nin USD, net, a";x', ["Price\nin USD, net, a", "x"]),
+        ('"say ""a, b, c""";x', ['say "a, b, c"', "x"]),
+        ('5" pipe,"a;b;c"', ['5" pipe', "a;b;c"]),
+    ],
+)
+def test_delimiters_within_names_separate_nothing(tmp_path: Path, header: str, names: list[str]) -> None:
+    """A table would be one column of text, because a name holds more commas than separate the names."""
+    delimiter = ";" if header.endswith(";x") else ","
+    table = read(tmp_path, f"{header}\n1{delimiter}2\n".encode(), "t.csv")
+    assert [column.name for column in table.columns] == names
+    assert [column.mean for column in table.columns] == [1, 2]
+
+
 def test_quoted_names_and_values_with_delimiters_and_line_ends(tmp_path: Path) -> None:
     table = read(tmp_path, b'"a,1","b\nc"\n1,"x,\ny"\n2,"z"\n', "t.csv")
     assert [column.name for column in table.columns] == ["a,1", "b\nc"]
