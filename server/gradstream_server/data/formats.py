@@ -44,6 +44,16 @@ FORMATS = (
     Format("a NumPy array", (".npy",), f"{_DATA}.arrays:ArrayReader", b"\x93NUMPY"),
     Format("a NumPy archive", (".npz",), f"{_DATA}.arrays:ArchiveReader", b"PK\x03\x04", compressible=False),
 )
+STRANGERS = (
+    (rb"PK\x03\x04", "a ZIP archive, as workbooks of Excel and NumPy archives are"),
+    (rb"\xd0\xcf\x11\xe0", "a workbook of an old Excel"),
+    (rb"\xff\xfe|\xfe\xff", "text in UTF-16, not UTF-8"),
+    (rb'\s*(?:\{\s*"|\[\s*[\[{])', "JSON"),
+    (rb"(?i:\s*<(?:!doctype|html|\?xml))", "a web page or XML"),
+    (rb"%PDF", "a PDF document"),
+    (rb"\x89HDF", "an HDF5 file"),
+)
+"""What files of other kinds begin with, as regular expressions: they come under the names of ours."""
 COMPRESSIONS = (
     Compression("gzip", ".gz", b"\x1f\x8b"),
     Compression("zstd", ".zst", b"\x28\xb5\x2f\xfd"),

@@ -4,6 +4,7 @@ What cannot be trained on (times, structures) is described, but not kept.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ _BATCH_BYTES = 32 << 20
 _MAX_CATEGORY_BYTES = 1 << 20
 _MAX_COLUMNS = 10_000
 _MAX_NAME = 200
+_NOT_UTF8 = re.compile(r"Invalid UTF8 sequence at string index (\d+)")
 _KEPT = (ColumnType.NUMBER, ColumnType.BOOLEAN, ColumnType.TEXT)
 
 
@@ -110,11 +112,30 @@ def _regrouped(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]
 
 def _split(batches: "Iterator[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     """The same rows, whose values are sound, in batches that are neither too large nor empty."""
+    rows = 0
     for batch in batches:
-        batch.validate(full=True)
+        _check_values(batch, rows)
+        rows += batch.num_rows
         at_once = max(1, batch.num_rows * _BATCH_BYTES // max(batch.nbytes, _BATCH_BYTES))
         for start in range(0, batch.num_rows, at_once):
             yield batch.slice(start, at_once)
+
+
+def _check_values(batch: "pa.RecordBatch", rows_before: int) -> None:
+    """Values that are not what their column says are told by row and column, as far as Arrow tells."""
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            try:
+                column.validate(full=True)
+            except pa.ArrowInvalid as error:
+                is_text = type_of(column.type) is ColumnType.TEXT
+                if is_text and (found := _NOT_UTF8.search(str(error))):
+                    row = rows_before + int(found[1]) + 1
+                    raise UnreadableData(f"row {row}, column {name!r} is not UTF-8") from error
+                raise UnreadableData(f"column {name!r} is damaged: {error}") from error
+        raise
 
 
 def _plain(batch: "pa.RecordBatch") -> "pa.RecordBatch":
@@ -141,6 +162,7 @@ def _plain_column(column: "pa.Array") -> "pa.Array":
 def _check_names(names: list[str]) -> None:
     if len(names) > _MAX_COLUMNS:
         raise UnreadableData(f"it has {len(names)} columns; at most {_MAX_COLUMNS} can be kept")
+    first: dict[str, int] = {}
     for i, name in enumerate(names):
         if not name.strip():
             raise UnreadableData(f"column {i + 1} has no name; name it in the header")
@@ -148,7 +170,7 @@ def _check_names(names: list[str]) -> None:
             raise UnreadableData(
                 f"the name of column {i + 1} has {len(name)} characters; at most {_MAX_NAME} are allowed"
             )
-        if (before := names.index(name)) != i:
+        if (before := first.setdefault(name, i)) != i:
             raise UnreadableData(
                 f"columns {before + 1} and {i + 1} are both named {name!r}; rename one of them"
             )

@@ -1,5 +1,6 @@
 """What reads a file as a table: some rows at a time, so that one larger than memory can be read."""
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import Protocol, cast
 
 import pyarrow as pa
 
-from gradstream_server.data.formats import COMPRESSIONS, FORMATS, format_of, known_suffixes
+from gradstream_server.data.formats import COMPRESSIONS, FORMATS, STRANGERS, format_of, known_suffixes
 from gradstream_server.jobs.errors import UnreadableData
 
-_LONGEST_MAGIC = 8
+_BEGINNING_BYTES = 64
 
 
 class ReadAgain(Exception):
@@ -88,12 +89,13 @@ class _Bounded:
 
 def _check_beginning(source: "pa.NativeFile", what: str, magic: bytes) -> None:
     with source:
-        begins = source.read(_LONGEST_MAGIC)
+        begins = source.read(_BEGINNING_BYTES)
     if magic and begins.startswith(magic):
         return
-    others = [(each.magic, each.name) for each in FORMATS if each.magic]
-    others += [(each.magic, f"a file compressed with {each.name}") for each in COMPRESSIONS]
-    if other := next((name for other_magic, name in others if begins.startswith(other_magic)), None):
+    others = list(STRANGERS)
+    others += [(re.escape(each.magic), each.name) for each in FORMATS if each.magic]
+    others += [(re.escape(each.magic), f"a file compressed with {each.name}") for each in COMPRESSIONS]
+    if other := next((name for pattern, name in others if re.match(pattern, begins)), None):
         raise UnreadableData(f"its name says {what}, but it begins as {other}")
     if magic:
         raise UnreadableData(f"its name says {what}, which it is not")

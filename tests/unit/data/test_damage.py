@@ -117,6 +117,47 @@ def test_a_file_that_is_not_what_its_name_says(tmp_path: Path, says: str, holds:
     assert str(found).startswith("its name says ")
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"PK\x03\x04" + bytes(100), "a ZIP archive, as workbooks of Excel and NumPy archives are"),
+        (bytes.fromhex("d0cf11e0a1b11ae1") + bytes(500), "a workbook of an old Excel"),
+        ("a,b\n1,2\n".encode("utf-16"), "text in UTF-16, not UTF-8"),
+        (b'{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n', "JSON"),
+        (b'[\n  {"a": 1},\n  {"a": 2}\n]', "JSON"),
+        (b"[[1, 2], [3, 4]]", "JSON"),
+        (b"\n<!DOCTYPE html>\n<html></html>\n", "a web page or XML"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    ],
+)
+def test_files_of_other_kinds_are_told_by_their_kind(tmp_path: Path, content: bytes, text: str) -> None:
+    """What a program has written under the name of a table would be read as one, or refused in riddles."""
+    for name, kind in (("t.csv", "a CSV file"), ("t.parquet", "a Parquet file"), ("t.tsv.gz", "a TSV file")):
+        found = outcome(tmp_path, compressed(name, content), name)
+        assert str(found) == f"its name says {kind}, but it begins as {text}"
+    assert not isinstance(outcome(tmp_path, b"[m],{s}\n1,2\n", "t.csv"), UnreadableData)
+
+
+def test_text_that_is_not_utf_8_in_files_of_arrow(tmp_path: Path) -> None:
+    """Whoever has one such value among a million would have to look for it."""
+    values = pa.array(["a", "b", "c", "d"] * 3)
+    broken = pa.Array.from_buffers(
+        pa.string(), 12, [None, values.buffers()[1], pa.py_buffer(b"abcdabc\xffabcd")]
+    )
+    table = pa.table({"x": range(12), "t": broken})
+    for content, name in (
+        (arrow(table), "t.arrow"),
+        (arrow(table, max_chunksize=5), "t.arrow"),
+        (parquet(table, row_group_size=4), "t.parquet"),
+    ):
+        with pytest.raises(UnreadableData, match=r"^row 8, column 't' is not UTF-8$"):
+            read(tmp_path, content, name)
+    kinds = pa.DictionaryArray.from_arrays(pa.array([0, 7]), broken)
+    with pytest.raises(UnreadableData, match=r"^column 'k' is damaged: .*UTF8"):
+        read(tmp_path, arrow(pa.table({"k": kinds})), "t.arrow")
+
+
 def test_columns_of_one_name_and_none(tmp_path: Path) -> None:
     column = pa.array([1, 2])
     for names, text in (
@@ -156,7 +197,7 @@ def zeros(mib: int, before: bytes = b"", repeated: bytes = b"\0") -> bytes:
 @pytest.mark.parametrize(
     ("name", "before", "repeated", "text"),
     [
-        ("t.csv.gz", b"", b"\0", "the header is no line of names"),
+        ("t.csv.gz", b"", b"\0", "it is no text: there is a zero byte in the header"),
         ("t.csv.gz", b"a\n1\n", b"\n", "unpacked it takes more than 33554432 bytes"),
         ("t.csv.gz", b"a,b\n1,2\n", b"\n", "unpacked it takes more than 33554432 bytes"),
         ("t.csv.gz", b"a\n", b"NA\n\n", "more than 33554432 bytes"),
