@@ -122,16 +122,15 @@ def _features(dataset: Dataset, choice: DataChoice) -> list[Column]:
     one_hot = [_named(columns, "--one-hot", name) for name in choice.one_hot]
     if choice.features:
         features = [_named(columns, "--feature", name) for name in choice.features]
-        if both := [column.name for column in features if column in ignored]:
+        names = {column.name for column in ignored}
+        if both := [column.name for column in features if column.name in names]:
             raise click.UsageError(f"column {both[0]!r} is both --feature and --ignore")
-        return features + [column for column in one_hot if column not in features]
-    left = [
-        column
-        for column in dataset.columns
-        if column.name not in choice.targets and column not in (*ignored, *one_hot)
-    ]
+        names = {column.name for column in features}
+        return features + [column for column in one_hot if column.name not in names]
+    taken = {*choice.targets, *choice.ignored, *choice.one_hot}
+    left = [column for column in dataset.columns if column.name not in taken]
     features = [column for column in left if column.type is ColumnType.NUMBER]
-    if left_out := [printable(column.name) for column in left if column not in features]:
+    if left_out := [printable(column.name) for column in left if column.type is not ColumnType.NUMBER]:
         click.echo(f"left out, for they hold no numbers: {', '.join(left_out)}", err=True)
     return features + one_hot
 

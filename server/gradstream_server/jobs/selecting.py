@@ -1,5 +1,7 @@
 """From the columns that were asked for to those that are learnt from, by what is known of each."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +14,10 @@ from gradstream_server.jobs.spec import DataSummary, Dtype, Nulls, Selection, Se
 _MAX_CATEGORIES = 100
 _FLOAT32 = ("float", "halffloat", "int8", "int16", "uint8", "uint16", "bool")
 """Types of Arrow whose numbers float32 holds exactly."""
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 _SHOWN = 10
+_MOST_HINTS = 5
+"""Names of a request that are no columns, and for which one is looked for that is near."""
 
 
 def select(check: Check, request: SelectionRequest, dataset: Dataset, loss: str = "") -> DataSummary | None:
@@ -29,18 +34,18 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset, loss: str 
     selection = Selection(
         targets=tuple(column.name for column in targets),
         features=tuple(column.name for column in features),
-        one_hot=tuple(column.name for column in features if column.name in request.one_hot),
+        one_hot=tuple(column.name for column in features if column.name in selecting.one_hot),
         max_categories=request.max_categories or _MAX_CATEGORIES,
         nulls=selecting.nulls,
         classes=selecting.classes,
     )
     names = encoded_names(features, selection.one_hot)
     if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         what = f"two of the model's features would be named {twice!r}; leave one of the columns out"
         check.fail("dataset.features", what)
         return None
-    numbers = [column for column in features if column.name not in selection.one_hot]
+    numbers = [column for column in features if column.name not in selecting.one_hot]
     numbers += [] if loss else targets
     dtype: Dtype = "float32" if all(column.arrow_type in _FLOAT32 for column in numbers) else "float64"
     return DataSummary(
@@ -71,8 +76,9 @@ def check_fits(check: Check, summary: DataSummary, dataset: Dataset, dtype: Dtyp
 def encoded_names(features: Sequence[Column], one_hot: Sequence[str]) -> list[str]:
     """Names of the features as the model has them."""
     names: list[str] = []
+    encoded = set(one_hot)
     for column in features:
-        if column.name in one_hot:
+        if column.name in encoded:
             names.extend(f"{column.name}={category}" for category in column.categories)
         else:
             names.append(column.name)
@@ -85,6 +91,7 @@ class _Selecting:
         self._request = request
         self._dataset = dataset
         self._loss = loss
+        self.one_hot = frozenset(request.one_hot)
         self.classes: tuple[str, ...] = ()
         self.nulls: Nulls = request.nulls or "error"
         check.whole("dataset.max_categories", request.max_categories, 2, MAX_CATEGORIES)
@@ -122,14 +129,15 @@ class _Selecting:
         if columns is None:
             return None
         sound = [self._can_be_feature(column) for column in columns]
+        there, targeted = set(request.features), set(request.targets)
         for name in request.one_hot:
-            if name not in request.features:
+            if name not in there:
                 self._check.fail(
                     "dataset.one_hot", f"names {name!r}, which is none of the features; add it there"
                 )
                 sound.append(False)
         for name in request.features:
-            if name in request.targets:
+            if name in targeted:
                 self._check.fail(
                     "dataset.features", f"names {name!r}, which is a target too; leave it out of one"
                 )
@@ -160,9 +168,17 @@ class _Selecting:
 
     def _named(self, field: str, names: Sequence[str]) -> list[Column] | None:
         columns: list[Column] = []
+        seen: set[str] = set()
+        missing = 0
         for i, name in enumerate(names):
             column = self._dataset.column(name)
+            if column is None and missing == _MOST_HINTS:
+                others = sum(self._dataset.column(other) is None for other in names[i:])
+                what = f"and {others} more are no columns, such as {name!r}"
+                self._check.fail(f"dataset.{field}", what)
+                return None
             if column is None:
+                missing += 1
                 there = [each.name for each in self._dataset.table.columns]
                 hint = nearest(name, there) or f"; there are {', '.join(there[:_SHOWN])}"
                 more = (
@@ -171,14 +187,15 @@ class _Selecting:
                     else ""
                 )
                 self._check.fail(f"dataset.{field}[{i}]", f"is {name!r}, which is no column{hint}{more}")
-            elif name in names[:i]:
+            elif name in seen:
                 self._check.fail(f"dataset.{field}[{i}]", f"is {name!r} again; each may stand once")
             else:
                 columns.append(column)
+            seen.add(name)
         return columns if len(columns) == len(names) else None
 
     def _can_be_feature(self, column: Column) -> bool:
-        if column.name in self._request.one_hot:
+        if column.name in self.one_hot:
             sound = self._has_categories(column)
         else:
             sound = self._has_numbers("features", column)
@@ -189,6 +206,8 @@ class _Selecting:
             what = f"column {column.name!r} is text"
             if column.first_text_row:
                 what += f": row {column.first_text_row} holds {column.first_text!r}, which is no number"
+                if _DECIMAL_COMMA.fullmatch(column.first_text):
+                    what += "; write decimals with a point"
             hint = "name it in one_hot, or leave it out" if field == "features" else "name one of numbers"
             self._check.fail(f"dataset.{field}", f"{what}; {hint}")
         elif column.type not in (ColumnType.NUMBER, ColumnType.BOOLEAN) and column.arrow_type != "null":

@@ -1,5 +1,6 @@
 """What is wrong with a selection is told by column, row and value, with what to do about it."""
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,38 @@ def test_all_that_is_wrong_is_told_at_once(houses: Dataset) -> None:
         houses, targets=("Price",), features=("city", "lacking", "infinite", "area"), max_categories=1
     )
     assert len(told) == 5
+
+
+def test_names_in_a_wide_table_keep_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One request about a table of thousands of columns would keep the server from all others for minutes."""
+    names = [f"{'n' * 190}{i}" for i in range(3000)]
+    table = pa.table({name: [1, 2] for name in names})
+    data = known(tmp_path, table)
+    assert len(spec(data, targets=tuple(names[:1]), features=tuple(names[1:])).data.feature_names) == 2999
+    compared = 0
+
+    class Counting(difflib.SequenceMatcher):
+        def ratio(self) -> float:
+            nonlocal compared
+            compared += len(self.a) * len(self.b)
+            return super().ratio()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(difflib, "SequenceMatcher", Counting)
+        told = wrong(data, targets=tuple(names[:1]), features=tuple(f"m{name}" for name in names))
+    assert len(told) == 6
+    assert "which is no column; did you mean 'nnn" in told[0]
+    assert told[-1] == f"spec.dataset.features: and 2995 more are no columns, such as {f'm{names[5]}'!r}"
+    assert compared < 6_000_000
+
+
+def test_decimal_commas_are_told(tmp_path: Path) -> None:
+    """Whoever writes 1,5 would not know why that is no number."""
+    data = known(tmp_path, pa.table({"a": ["1,5", "2,5"], "b": ["1,2,3", "x"], "y": [1, 2]}))
+    (told,) = wrong(data, targets=("y",), features=("a",))
+    assert "row 1 holds '1,5', which is no number; write decimals with a point; name it" in told
+    (told,) = wrong(data, targets=("y",), features=("b",))
+    assert "point" not in told
 
 
 def test_too_many_kinds(tmp_path: Path) -> None:
