@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradstream.content import Content
 from gradstream.errors import InvalidArgumentError
-from gradstream.tensor import refused
+from gradstream.tensor import refused, unmasked
 
 _IN_MEMORY_BYTES = 256 << 20
 """A table is written to memory while it is no larger, and to a temporary file from there on."""
@@ -70,6 +70,10 @@ def _content(file: BinaryIO, name: str, *, is_own: bool = False) -> tuple[str, C
     start = file.tell()
     size = file.seek(0, os.SEEK_END) - start
     file.seek(start)
+    if not name.isprintable():  # also what of a path is not UTF-8, which no message can hold
+        raise refused(
+            "name", f"is {name!r}; give another, whose characters can be printed", "INVALID_REQUEST"
+        )
     if size <= 0:
         raise refused("source", f"is empty: {name} has no bytes", "INVALID_REQUEST")
     return name, Content(file, size, name, is_own=is_own)
@@ -115,6 +119,7 @@ def _seekable(file: BinaryIO) -> Iterator[BinaryIO]:
 
 def _array_file(array: NDArray[Any]) -> BinaryIO:
     """A `.npy` file of an array, which shares its memory."""
+    unmasked(array, "source", "INVALID_REQUEST")
     for kind in [array.dtype[name] for name in array.dtype.names or ()] or [array.dtype]:
         if kind.kind not in "biuf":
             what = (
@@ -132,9 +137,14 @@ def _write_columns(file: BinaryIO, columns: Mapping[str, ArrayLike]) -> str:
     import shutil
     import zipfile
 
-    arrays = {str(name): np.asarray(values) for name, values in columns.items()}
+    with _told():
+        arrays = {str(name): np.asanyarray(values) for name, values in columns.items()}
     if not arrays:
         raise refused("source", "is empty: it has no columns", "INVALID_REQUEST")
+    if len(arrays) < len(columns):
+        raise refused("source", "has two columns whose names are the same as text", "INVALID_REQUEST")
+    for array in arrays.values():
+        unmasked(array, "source", "INVALID_REQUEST")
     if all(array.dtype.kind in "biuf" for array in arrays.values()):
         with zipfile.ZipFile(file, "w") as archive:
             for name, array in arrays.items():

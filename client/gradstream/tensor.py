@@ -1,11 +1,15 @@
 """Arrays on the wire."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstream.arguments import argument_of_field
 from gradstream.errors import InvalidArgumentError, Violation
 from gradstream.v1 import spec_pb2
+
+T = TypeVar("T")
 
 _WIRE_DTYPE = {
     np.dtype(np.float32): (spec_pb2.DTYPE_FLOAT32, "<f4"),
@@ -30,7 +34,7 @@ def as_floats(values: ArrayLike, field: str) -> NDArray[np.floating]:
     Raises InvalidArgumentError for what is not an array of real numbers.
     """
     try:
-        array = np.asarray(values)
+        array = np.asarray(unmasked(values, field))
     except (ValueError, TypeError) as error:
         raise refused(field, f"must be an array of numbers with rows of one length: {error}") from error
     if array.dtype.newbyteorder("=") in _WIRE_DTYPE:
@@ -38,6 +42,16 @@ def as_floats(values: ArrayLike, field: str) -> NDArray[np.floating]:
     if array.dtype.kind not in "fiub":
         raise refused(field, f"must be real numbers, not {array.dtype} values")
     return array.astype(np.float64)
+
+
+def unmasked(values: T, field: str, reason: str = "INVALID_SPEC") -> T:
+    """The values, unless some are masked, which NumPy would let pass as if they were not."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        what = (
+            "is a masked array with values that are masked; fill them, such as with array.filled(numpy.nan)"
+        )
+        raise refused(field, what, reason)
+    return values
 
 
 def tensor_of(array: NDArray[np.floating]) -> spec_pb2.Tensor:

@@ -42,7 +42,15 @@ def test_other_numbers_become_float64(values: ArrayLike) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[[1.0], [1.0, 2.0]], ["a"], [None], [1j], np.array([object()]), np.array(["2020-01-01"], "M8[D]")],
+    [
+        [[1.0], [1.0, 2.0]],
+        ["a"],
+        [None],
+        [1j],
+        np.array([object()]),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.ma.array([1.0], mask=[True]),
+    ],
 )
 def test_what_is_no_array_of_numbers_is_refused(values: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:

@@ -76,11 +76,34 @@ def test_names_get_the_ending_that_fits() -> None:
         (io.StringIO("a"), "source: is open as text"),
         (io.BytesIO(b"a,b\n"), "name: is missing"),
         ({}, "source: is empty"),
+        ({"a": [[1], [2, 3]]}, "source: is no table that can be sent: setting an array element"),
+        ({1: [1, 2], "1": [3, 4]}, "source: has two columns whose names are the same as text"),
+        (
+            np.ma.array([1.0, 2.0], mask=[False, True]),
+            "source: is a masked array with values that are masked",
+        ),
+        ({"a": np.ma.array([1, 2], mask=[False, True])}, "source: is a masked array"),
     ],
 )
 def test_what_cannot_be_uploaded_is_refused(source: Any, text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         file_of(source)
+
+
+def test_what_is_masked_nowhere_is_an_array() -> None:
+    array = np.ma.array([1.0, 2.0])
+    np.testing.assert_array_equal(np.load(io.BytesIO(file_of(array)[1])), [1, 2])
+    assert file_of({"a": array})[0] == "arrays.npz"
+
+
+@pytest.mark.parametrize("name", [b"l\xe4t.csv", b"new\nline.csv"])
+def test_a_name_that_no_message_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
+    """A file from another system would end the command in a traceback."""
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(InvalidArgumentError, match=r"name: is '.*'; give another"):
+        file_of(path)
+    assert file_of(path, "other.csv")[0] == "other.csv"
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
