@@ -151,7 +151,8 @@ def _plain_column(column: "pa.Array") -> "pa.Array":
         values = _plain_column(column.dictionary)
         column = pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
     if pa.types.is_decimal(column.type):
-        return column.cast(pa.float64())
+        # By way of text: Arrow multiplies by powers of ten, and makes 1.2000000000000002 of 1.2.
+        return column.cast(pa.string()).cast(pa.float64())
     if pa.types.is_float16(column.type):
         return column.cast(pa.float32())
     if pa.types.is_string_view(column.type):

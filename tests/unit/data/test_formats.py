@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,21 @@ def test_types_of_arrow(tmp_path: Path) -> None:
     ]
     assert found["dictionary"].categories == ("u", "v")
     assert found["decimal"].mean == 1.5
+
+
+@pytest.mark.parametrize(
+    "decimal", [pa.decimal32(5, 2), pa.decimal64(12, 3), pa.decimal128(2, 1), pa.decimal256(60, 5)]
+)
+def test_decimals_are_the_nearest_numbers(tmp_path: Path, decimal: Any) -> None:
+    """Prices of a database would be others than the same prices in a CSV file."""
+    values = [Decimal("1.2"), Decimal("-3.4"), Decimal("0.7"), None]
+    table = pa.table({"a": pa.array(values, decimal)})
+    read(
+        tmp_path,
+        parquet(table) if decimal.bit_width > 64 else arrow(table),
+        "t.parquet" if decimal.bit_width > 64 else "t.arrow",
+    )
+    assert rows_kept(tmp_path)["a"].to_pylist() == [1.2, -3.4, 0.7, None]
 
 
 def test_parts_of_arrow_files_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
