@@ -77,7 +77,7 @@ format: $(VENV)/.dev $(BUF) ## Format Python and protos.
 	$(BUF) format --write
 
 .PHONY: bench
-bench: $(VENV)/.server ## Run the benchmarks, or some: make bench BENCHMARKS=benchmarks/trainers.py.
+bench: $(VENV)/.bench ## Run the benchmarks, or some: make bench BENCHMARKS=benchmarks/trainers.py.
 	@for benchmark in $(BENCHMARKS); do echo "$$benchmark" && $(BIN)/python "$$benchmark" $(ARGS) || exit; done
 
 ##@ Contract
@@ -127,7 +127,7 @@ lock: ## Pin the newest versions of everything but torch in constraints.txt.
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT sh -ec ' \
 		build/lock/bin/pip install -qq --upgrade pip; \
-		build/lock/bin/pip install -qq $(TORCH) hatchling ".[server]" --group dev'
+		build/lock/bin/pip install -qq $(TORCH) hatchling ".[server]" --group dev --group bench'
 	{ grep '^#' constraints.txt; build/lock/bin/pip freeze --all --exclude gradstream | sed 's/+cpu$$//'; } > build/lock/pins
 	mv build/lock/pins constraints.txt
 
@@ -147,6 +147,11 @@ $(VENV)/.server: pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.server
 	$(BIN)/pip install -qq pip
 	$(BIN)/pip install -qq --group dev
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.server
+	$(BIN)/pip install -qq pip
+	$(BIN)/pip install -qq --group bench
 	@touch $@
 
 $(PROTOS_VENV)/.tools: requirements-protos.txt
