@@ -82,6 +82,8 @@ def _part_of(message: spec_pb2.Choice) -> Part:
 
 def _json_of(message: struct_pb2.Struct) -> dict[str, JsonValue]:
     """In the order of the names, and whole numbers as int: the contract does not tell 1 from 1.0."""
+    if not message.fields:
+        return {}
     fields: dict[str, JsonValue] = MessageToDict(message)
     return {name: _whole(fields[name]) for name in sorted(fields)}
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -186,6 +187,8 @@ class Server:
         self._datasets.start()
         await self._grpc.start()
         await self._set_health(serving=True)
+        # What is there by now stays: no collection of garbage has to look through it again.
+        gc.freeze()
         # After the answers, not before: starting workers takes the cores for a while.
         self._executor.start()
         address = f"{host}:{port}"

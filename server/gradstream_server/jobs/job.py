@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from gradstream_server.jobs.errors import Fault
 from gradstream_server.jobs.events import (
@@ -100,39 +101,41 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
     Raises:
         IllegalTransition: the job's state does not allow the event.
     """
-    earlier = job
-    job = replace(job, last_sequence=job.last_sequence + 1, update_time=time)
+    # Gathered first: to copy a job costs more than all the rest.
+    changes: dict[str, Any] = {"last_sequence": job.last_sequence + 1, "update_time": time}
     match event:
         case StateChange(state=name):
-            state = JobState(name)
+            changes |= _transition(job, JobState(name), time)
+            changes |= {"fault": event.fault} if event.fault else {}
         case Completed():
-            state = JobState.SUCCEEDED
+            changes |= _transition(job, JobState.SUCCEEDED, time)
         case _ if job.state not in (JobState.RUNNING, JobState.CANCELLING):
             raise IllegalTransition(f"job {job.id} is not trained while it is {job.state}")
         case EpochUpdates():
-            return replace(job, epochs_done=int(event.epochs[-1]), last_loss=float(event.losses[-1]))
+            changes |= {"epochs_done": int(event.epochs[-1]), "last_loss": float(event.losses[-1])}
         case Checkpointed():
-            return replace(job, checkpoints=(event, *job.checkpoints)[:KEPT_CHECKPOINTS])
+            changes["checkpoints"] = (event, *job.checkpoints)[:KEPT_CHECKPOINTS]
         case Started():
-            return replace(job, has_started=True)
+            changes["has_started"] = True
         case Warned(checkpoint=unusable):
-            left = tuple(kept for kept in job.checkpoints if kept.name != unusable)
-            return replace(job, checkpoints=left)
+            changes["checkpoints"] = tuple(kept for kept in job.checkpoints if kept.name != unusable)
+    return replace(job, **changes)
+
+
+def _transition(job: Job, state: JobState, time: datetime) -> dict[str, Any]:
+    """What going into a state changes of a job."""
     if state not in _NEXT.get(job.state, ()):
         raise IllegalTransition(f"job {job.id} cannot go from {job.state} to {state}")
-    if earlier.state is JobState.RUNNING and earlier.update_time and earlier.attempt_time:
+    changes: dict[str, Any] = {"state": state}
+    if job.state is JobState.RUNNING and job.update_time and job.attempt_time:
         # Up to the last that was heard of the attempt: nobody knows when it died.
-        ran_s = (earlier.update_time - earlier.attempt_time).total_seconds()
-        job = replace(job, earlier_attempts_s=job.earlier_attempts_s + ran_s)
-    job = replace(job, state=state)
+        ran_s = (job.update_time - job.attempt_time).total_seconds()
+        changes["earlier_attempts_s"] = job.earlier_attempts_s + ran_s
     if state is JobState.RUNNING:
-        return replace(
-            job,
-            attempt=job.attempt + 1,
-            start_time=job.start_time or time,
-            attempt_time=time,
-            restarts=job.restarts + (earlier.state is JobState.RUNNING),
-        )
+        changes["attempt"] = job.attempt + 1
+        changes["start_time"] = job.start_time or time
+        changes["attempt_time"] = time
+        changes["restarts"] = job.restarts + (job.state is JobState.RUNNING)
     if state in ENDED:
-        return replace(job, end_time=time, fault=event.fault if isinstance(event, StateChange) else None)
-    return job
+        changes["end_time"] = time
+    return changes

@@ -5,6 +5,7 @@ by it, and tells clients what there is.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from gradstream_server.trainers.options import (
@@ -342,6 +343,7 @@ PARTS: Mapping[Kind, Mapping[str, Part]] = {
 """All there are. The first of each kind is the default; of losses the first of the model."""
 
 
+@cache
 def default(kind: Kind) -> Choice:
     """What a part is where nothing is asked for, all options given."""
     name = next(iter(PARTS[kind]))
