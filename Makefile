@@ -52,8 +52,10 @@ serve: $(VENV)/.server ## Run a server here, until Ctrl-C.
 
 ##@ Develop
 
+# Two at once, on two cores: most tests wait for servers and workers now and then.
 .PHONY: test
-test: lint pytest ## Check everything: lint, then all tests.
+test: lint ## Check everything: lint, then all tests.
+	$(MAKE) pytest ARGS="--numprocesses 2 --dist loadfile $(ARGS)"
 
 .PHONY: pytest
 pytest: $(VENV)/.dev ## Run the tests alone: make pytest ARGS="tests/unit -k loss".

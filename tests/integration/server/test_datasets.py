@@ -259,8 +259,8 @@ def _kept(server: RunningServer, upload: str) -> int:
         (b"a,\n1,2\n", "t.csv", "column 2 has no name"),
         (b"a,b\n", "t.csv", "it has no rows"),
         (GOOD, "t.parquet", "its name says a Parquet file, which it is not"),
-        (gzip.compress(GOOD), "t.csv", "it begins as a file compressed with gzip"),
-        (gzip.compress(GOOD)[:-9], "t.csv.gz", "Truncated"),
+        (gzip.compress(GOOD, mtime=0), "t.csv", "it begins as a file compressed with gzip"),
+        (gzip.compress(GOOD, mtime=0)[:-9], "t.csv.gz", "Truncated"),
         (os.urandom(5000), "t.npy", "its name says a NumPy array, which it is not"),
     ],
 )
