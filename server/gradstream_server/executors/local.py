@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from gradstream_server.executors.messages import Equipment, Hello
-from gradstream_server.executors.worker_process import WorkerProcess
+from gradstream_server.executors.worker_process import WorkerProcess, kill_fork_server
 from gradstream_server.jobs.errors import NoWorker
 from gradstream_server.jobs.events import Completed, Event, StateChange
 from gradstream_server.jobs.executor import Device, Interrupted, Task
@@ -22,6 +22,8 @@ _logger = logging.getLogger(__name__)
 
 _RESPAWN_S = 1.0
 _CLOSE_S = 2.0
+_FORK_S = 0.2
+"""For a worker to be forked, by a fork server that has loaded everything."""
 _INBOX = 8
 _TRIES = 3
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -104,7 +106,11 @@ class LocalExecutor:
     async def close(self) -> None:
         """End every worker."""
         self._closing = True
-        await asyncio.gather(*self._background, return_exceptions=True)
+        while self._background:
+            _, left = await asyncio.wait(self._background, timeout=_FORK_S)
+            if left and not self._workers:
+                # It loads torch still, for seconds, and answers nobody meanwhile.
+                kill_fork_server()
         workers = list(self._workers)
         for worker in workers:
             worker.pipe.close()
@@ -189,6 +195,8 @@ class LocalExecutor:
         try:
             worker = await asyncio.to_thread(WorkerProcess.start, self._equipment)
         except Exception:
+            if self._closing:
+                return
             # No memory, or no process, to be had now: without another try the slot would be lost for good.
             _logger.exception("a worker could not be started")
             self._spawn(_RESPAWN_S)

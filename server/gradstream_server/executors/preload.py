@@ -17,10 +17,6 @@ for _module in (
     "gradstream_server.trainers.autograd",
     "gradstream_server.trainers.module",
     "gradstream_server.executors.worker",
-    "gradstream_server.data.ingest",
-    "gradstream_server.data.delimited",
-    "gradstream_server.data.arrow",
-    "gradstream_server.data.arrays",
     # For the readers of files.
     "gradstream_server.data.arrays",
     "gradstream_server.data.arrow",

@@ -2,9 +2,11 @@
 
 import asyncio
 import multiprocessing
+import os
 import signal
 from collections.abc import Sequence
 from importlib import import_module
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Self
@@ -80,6 +82,13 @@ class WorkerProcess:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+def kill_fork_server() -> None:
+    """Kill the process that workers are forked from, if there is one. Who waits for one gets an error."""
+    # That pid has no public name. It is that of a child that was not waited for, and so of nobody else.
+    if pid := getattr(forkserver._forkserver, "_forkserver_pid", None):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _serve_tasks(connection: Connection, equipment: Equipment) -> None:

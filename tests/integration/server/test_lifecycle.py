@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -17,7 +18,7 @@ from tests.integration.server.calls import (
     reference,
     refusal,
 )
-from tests.processes import descendants, maps, parent, wait_for_end
+from tests.processes import alive, command_line, descendants, maps, parent, wait_for_end, wait_until
 from tests.server import RunningServer, running_server
 
 from gradstream.v1 import event_pb2, spec_pb2
@@ -27,9 +28,9 @@ OPTIONS = ["--workers=1", "--checkpoint-interval=0.05"]
 
 
 def some_seconds(trainer: str, **fields: object) -> spec_pb2.Spec:
-    """A job that runs for a second or more, in epochs of microseconds."""
-    epochs = {"manual": 200_000, "autograd": 30_000, "module": 20_000}[trainer]
-    return inline(*ROWS, trainer, epochs=epochs, learning_rate=1e-5, **fields)
+    """A job that runs for a second or more, in epochs of two short batches."""
+    epochs = {"manual": 50_000, "autograd": 8_000, "module": 6_000}[trainer]
+    return inline(*ROWS, trainer, epochs=epochs, learning_rate=1e-5, batch_size=2, **fields)
 
 
 def processes(server: RunningServer) -> set[int]:
@@ -89,7 +90,7 @@ def test_sigterm_puts_running_jobs_aside_and_the_next_start_goes_on(tmp_path: Pa
 @pytest.mark.parametrize("trainer", ["manual", "autograd", "module"])
 def test_a_killed_server_goes_on_with_what_ran(tmp_path: Path, trainer: str) -> None:
     """After a crash users would lose hours, or find jobs that never end, or another curve."""
-    spec = some_seconds(trainer, batch_size=2, standardize=True)
+    spec = some_seconds(trainer, standardize=True)
     with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
         done = calls.train(inline(*ROWS, trainer, epochs=500))[0].job
         log = calls.log(done)
@@ -114,7 +115,7 @@ def test_a_killed_server_goes_on_with_what_ran(tmp_path: Path, trainer: str) -> 
 def test_a_worker_that_is_killed_is_replaced_and_its_job_goes_on(tmp_path: Path, trainer: str) -> None:
     """A crash of one training would take hours of work, the server, or the next job with it."""
     with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
-        job = calls.running(some_seconds(trainer, batch_size=2))
+        job = calls.running(some_seconds(trainer))
         for attempt in (1, 2):
             for pid in trainers_of(server):
                 os.kill(pid, signal.SIGKILL if attempt == 1 else signal.SIGSEGV)
@@ -150,3 +151,23 @@ def test_a_fork_server_that_is_killed_is_replaced(tmp_path: Path) -> None:
         wait_for_end(trainers)
         events = [calls.train(reference())[-1] for _ in range(2)]
         assert events[-1].HasField("completed")
+
+
+def test_a_server_that_is_stopped_while_its_workers_start(tmp_path: Path) -> None:
+    """An operator who has mistyped a setting would wait for torch to be loaded, only to be rid of it."""
+
+    def fork_servers() -> list[int]:
+        return [pid for pid in descendants(server.process.pid) if "forkserver" in command_line(pid)]
+
+    with running_server(tmp_path / "data", "--workers=2") as server:
+        wait_until(fork_servers, "a fork server")
+        [loading] = fork_servers()
+        # It takes for ever.
+        os.kill(loading, signal.SIGSTOP)
+        try:
+            assert server.stop() == 0
+            assert not alive(loading)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(loading, signal.SIGKILL)
+    assert "could not be started" not in server.log.read_text()
