@@ -34,7 +34,7 @@ def dtype_name(value: int, field: str) -> Dtype | None:
 
 
 def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
-    """The numbers of a tensor, without a copy.
+    """The numbers of a tensor.
 
     Raises:
         InvalidSpec: dtype, shape and bytes do not fit together; it names the field.
@@ -53,10 +53,12 @@ def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
         what = f"is {list(shape)}; each extent has to be from 0 to {_MAX_EXTENT}"
         raise InvalidSpec([Violation(f"{field}.shape", what)])
     expected = math.prod(shape) * dtype.itemsize
-    if len(tensor.data) != expected:
-        what = f"has {len(tensor.data)} bytes; shape {list(shape)} of {name} needs {expected}"
+    # Asked for once: protobuf copies it each time.
+    content = tensor.data
+    if len(content) != expected:
+        what = f"has {len(content)} bytes; shape {list(shape)} of {name} needs {expected}"
         raise InvalidSpec([Violation(f"{field}.data", what)])
-    return cast(FloatArray, np.frombuffer(tensor.data, dtype).reshape(shape))
+    return cast(FloatArray, np.frombuffer(content, dtype).reshape(shape))
 
 
 def to_tensor(array: NDArray[Any], dtype: Literal["float32", "float64"] | None = None) -> spec_pb2.Tensor:
