@@ -64,7 +64,8 @@ def to_tensor(array: NDArray[np.generic], device: str) -> Any:
         # torch has no read-only tensors and warns of arrays that are.
         if not array.flags.writeable:
             warnings.simplefilter("ignore", UserWarning)
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        # Not ascontiguousarray(), which makes an array of one number of a number, such as a count of steps.
+        tensor = torch.from_numpy(np.asarray(array, order="C"))
     # The BLAS takes another path there. An array of NumPy's own never lies so, one out of a message may.
     return (tensor.clone() if tensor.data_ptr() % 16 else tensor).to(device)
 

@@ -67,8 +67,28 @@ def test_what_an_optimizer_keeps_goes_along(kind: str, intercept: bool, after: i
     second.resume(after, state)
     assert begun + list(second.train()) == losses
     assert {name: array.tobytes() for name, array in state.items()} == kept
-    for name, array in undisturbed.state().items():
-        assert second.state()[name].tobytes() == array.tobytes(), name
+    assert exactly(second) == exactly(undisturbed)
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_training_goes_on_as_often_as_it_is_interrupted(kind: str) -> None:
+    """The second crash of a job would take all that it had learnt."""
+    problem = replace(PROBLEM, batch_size=20, shuffle=False)
+    undisturbed = with_optimizer(problem, kind)
+    losses = list(undisturbed.train())
+    running, begun = with_optimizer(problem, kind), []
+    for epoch in range(1, problem.epochs + 1):
+        begun.append(next(iter(running.train())))
+        state = running.state()
+        running = with_optimizer(problem, kind)
+        running.resume(epoch, state)
+    assert begun == losses
+    assert exactly(running) == exactly(undisturbed)
+
+
+def exactly(trainer: ModuleTrainer) -> dict[str, tuple[np.dtype, tuple[int, ...], bytes]]:
+    """A trainer's state, to the last bit."""
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in trainer.state().items()}
 
 
 @pytest.mark.parametrize(
