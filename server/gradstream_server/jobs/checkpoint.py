@@ -13,13 +13,13 @@ from gradstream_server.jobs.events import Completed
 class Checkpoint:
     """Training after an epoch: all that the epochs to come depend on.
 
-    The order of rows depends on seed and epoch alone (`trainers/batches.py`), so there is no generator whose
-    state would have to be kept.
+    The order of rows, and what dropout leaves out, depend on seed and epoch alone (`trainers/batches.py`,
+    `trainers/module.py`), so there is no generator whose state would have to be kept.
     """
 
     seed: int
     state: Mapping[str, NDArray[Any]]
-    """The trainer's own, in the precision it trains in: parameters, optimizer state."""
+    """The trainer's own, in the precision it trains in: parameters, what optimizer and schedule keep."""
     result: Completed
     """What has been reached, for who stops here; its receipt says with what, and on which data."""
 
