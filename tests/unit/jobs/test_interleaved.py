@@ -13,6 +13,7 @@ from tests.unit.jobs.serving import serving
 
 from gradstream_server.jobs.errors import JobAlreadyEnded
 from gradstream_server.jobs.job import JobState
+from gradstream_server.jobs.store import Write
 
 
 async def _leave(call: "asyncio.Task[Any]") -> None:
@@ -94,3 +95,37 @@ async def test_a_job_that_two_resume_while_it_is_being_paused_runs_once(store: H
         assert await its.story(job.id) == story
         with suppress(JobAlreadyEnded):
             await pausing
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("verb", ["cancel", "pause", "resume"])
+async def test_a_job_that_is_stored_while_its_server_does_not_know_it_yet(
+    store: HeldStore, monkeypatch: pytest.MonkeyPatch, verb: str, waits: bool
+) -> None:
+    """Who finds a job in a list the very moment it is there would get a fault of the server for its id."""
+    stored, may_go_on, create = threading.Event(), threading.Event(), store.create
+
+    def create_slowly(write: Write) -> None:
+        create(write)
+        stored.set()
+        may_go_on.wait()
+
+    async with serving(store) as its:
+        if waits:
+            await its.running()
+        monkeypatch.setattr(store, "create", create_slowly)
+        creating = asyncio.create_task(its.create())
+        await asyncio.to_thread(stored.wait)
+        [listed] = (await its.service.page([], None, 1))[0]
+        asking = asyncio.create_task(getattr(its.service, verb)(listed.id))
+        watching = asyncio.create_task(anext(its.service.watch(listed.id, listed.last_sequence, 60)))
+        await its.service.get(listed.id)  # By now they have asked.
+        may_go_on.set()
+        assert (await creating).id == listed.id
+        expected = {
+            "cancel": {"CANCELLING", "CANCELLED"},
+            "pause": {"PAUSED"},
+            "resume": {"QUEUED", "RUNNING"},
+        }
+        assert (await asking).state in expected[verb]
+        await watching
