@@ -1,48 +1,38 @@
-"""What data sets cost: to upload and to read them, and to train on one that is larger than memory may be.
+"""What data sets cost: to read them, and to train on one that is larger than memory may be.
 
     python benchmarks/datasets.py [--mib N] [--repeats N]
 
-Uploads are compared with a bare gRPC stream of the same chunks to a server that throws them away, in turns,
-each until the last chunk has been taken. What follows is told apart: the file is then read as a table.
 CSV files are read in this process and compared with pyarrow's reader for files of any size, which neither
 keeps nor describes what it reads, and with its reader of whole files. The memory of a worker is what it has
-allocated beside the files that it has mapped: how much more, at most, while a job runs than before.
+allocated beside the files that it has mapped: how much more, at most, while a job runs than before. What it
+takes to send a file is told by upload.py.
 """
 
 import argparse
-import hashlib
-import io
-import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import median
 from typing import Self
 
 import grpc
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from harness.discarding import METHOD
 from harness.processes import descendants, has_loaded
-from harness.servers import RunningServer, gradstream_server, running
-from harness.timing import interleaved, seconds
+from harness.servers import RunningServer, gradstream_server
+from harness.timing import interleaved
 
 from gradstream import Client
 from gradstream.channel import channel_options
 from gradstream.v1 import spec_pb2
-from gradstream.v1.dataset_service_pb2 import UploadBegin, UploadChunk, UploadDatasetRequest, UploadEnd
-from gradstream.v1.dataset_service_pb2_grpc import DatasetServiceStub
 from gradstream.v1.training_service_pb2 import TrainRequest
 from gradstream.v1.training_service_pb2_grpc import TrainingServiceStub
 from gradstream_server.data.ingest import ingest
 
 MIB = 1 << 20
-UPLOAD_TARGET = 0.8
 CSV_TARGET = 1.0
 MEMORY_TARGET = 1.3
 BATCH = 1024
@@ -58,93 +48,8 @@ def main() -> None:
     arguments.add_argument("--mib", type=int, default=256, help="size of the file")
     arguments.add_argument("--repeats", type=int, default=5)
     given = arguments.parse_args()
-    print_uploads(given.mib, given.repeats)
     print_csv(given.mib, given.repeats)
     print_memory(given.mib)
-
-
-def print_uploads(mib: int, repeats: int) -> None:
-    """Throughput of an upload, and of the same file a second time."""
-    rows = mib * MIB // (4 * FEATURES)
-    numbers = np.random.default_rng(0).standard_normal((rows, FEATURES), np.float32)
-    with (
-        gradstream_server() as server,
-        discarding_server() as bare,
-        bare_channel(server) as channel,
-        bare_channel(bare) as bare_one,
-        Client(server.address) as client,
-    ):
-        upload = DatasetServiceStub(channel).UploadDataset
-        discard = bare_one.stream_unary(METHOD)
-        received, read = [], []
-
-        def ours() -> None:
-            numbers[0] = np.random.default_rng().standard_normal(FEATURES)
-            sent = Sent(file_of(numbers))
-            start = time.perf_counter()
-            dataset = upload(sent.parts())
-            received.append(sent.last_at - start)
-            read.append(time.perf_counter() - sent.last_at)
-            client.delete_dataset(dataset.digest)
-
-        def theirs() -> None:
-            sent = Sent(file_of(numbers))
-            start = time.perf_counter()
-            discard(part.SerializeToString() for part in sent.parts())
-            bare_s.append(sent.last_at - start)
-
-        bare_s: list[float] = []
-        for _ in range(repeats + 1):
-            ours()
-            theirs()
-        speed, bare_speed = (mib / median(times[1:]) for times in (received, bare_s))
-        ratio = speed / bare_speed
-        print(f"upload of {mib} MiB                   MiB/s   ratio  target")
-        print(f"{'bare stream, discarded':34} {bare_speed:>6.0f}")
-        print(f"{'gradstream, to the last chunk':34} {speed:>6.0f} {ratio:>7.2f} {UPLOAD_TARGET:>7}")
-        print(f"{'reading it as a table after that':34} {median(read[1:]):>6.2f} s")
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "table.npy"
-            np.save(path, numbers)
-            client.upload(path)
-            told: list[int] = []
-            again_s = seconds(lambda: client.upload(path, on_progress=lambda sent, _: told.append(sent)))
-            print(f"{'the same file a second time':34} {again_s:>6.2f} s")
-
-
-class Sent:
-    """A file on its way, as plain messages."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self._digest = hashlib.sha256(content).hexdigest()
-        self.last_at = 0.0
-
-    def parts(self) -> Iterator[UploadDatasetRequest]:
-        """The messages; when the last chunk has been taken, that is noted."""
-        begin = UploadBegin(upload=str(uuid.uuid4()), name="table.npy", size_bytes=len(self._content))
-        yield UploadDatasetRequest(begin=begin)
-        view = memoryview(self._content)
-        for offset in range(0, len(view), MIB):
-            yield UploadDatasetRequest(
-                chunk=UploadChunk(offset=offset, data=bytes(view[offset : offset + MIB]))
-            )
-        self.last_at = time.perf_counter()
-        yield UploadDatasetRequest(end=UploadEnd(digest=self._digest))
-
-
-def file_of(numbers: np.ndarray) -> bytes:
-    """An array as a file."""
-    content = io.BytesIO()
-    np.save(content, numbers)
-    return content.getvalue()
-
-
-@contextmanager
-def discarding_server() -> Iterator[RunningServer]:
-    """The server of `discarding.py`."""
-    with running([sys.executable, str(Path(__file__).with_name("harness") / "discarding.py")]) as server:
-        yield server
 
 
 @contextmanager
@@ -175,7 +80,7 @@ def print_csv(mib: int, repeats: int) -> None:
         ]
         stream_s, whole_s, ours_s = interleaved(runs, repeats)
     ratio = stream_s / ours_s
-    print(f"\nreading {size:.0f} MiB of CSV                  MiB/s   ratio  target")
+    print(f"reading {size:.0f} MiB of CSV                  MiB/s   ratio  target")
     print(f"{'pyarrow, streaming':34} {size / stream_s:>6.0f}")
     print(f"{'pyarrow, the whole, two threads':34} {size / whole_s:>6.0f}")
     print(f"{'gradstream, described and kept':34} {size / ours_s:>6.0f} {ratio:>7.2f} {CSV_TARGET:>7}")

@@ -26,6 +26,9 @@ class Content:
         self._start = self._place = file.tell()
         self._sha = hashlib.sha256()
         self._hashed = 0
+        # By what is freed the C library learns what to keep. Else it gives the memory of a chunk back to the
+        # system, and has it anew for the next, page by page, which takes as long as to copy the chunk twice.
+        bytearray(16 * CHUNK_BYTES)
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._is_own = is_own
         self._state = self._file_state()

@@ -46,7 +46,7 @@ class Receiving:
         assert self._upload, "it was opened"
         return self._upload.path
 
-    async def add(self, offset: int, content: bytes) -> None:
+    async def add(self, offset: int, content: bytes | memoryview) -> None:
         """Take a chunk.
 
         Raises:

@@ -76,7 +76,7 @@ class Upload(Protocol):
         """Bytes received."""
         ...
 
-    def append(self, content: bytes) -> None:
+    def append(self, content: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:

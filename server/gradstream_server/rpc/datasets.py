@@ -10,6 +10,7 @@ from gradstream.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_
 from gradstream_server.data.dataset import Column, Dataset
 from gradstream_server.data.service import DatasetService
 from gradstream_server.jobs.errors import InvalidRequest, NoRoom, Violation
+from gradstream_server.rpc.chunks import Chunk
 from gradstream_server.rpc.codec import timestamp
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -24,15 +25,18 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         self._service = service
 
     async def UploadDataset(
-        self, requests: AsyncIterator[dataset_service_pb2.UploadDatasetRequest], context: Context
+        self, requests: AsyncIterator[dataset_service_pb2.UploadDatasetRequest | Chunk], context: Context
     ) -> dataset_pb2.Dataset:
         first = await anext(requests, None)
-        if first is None or not first.HasField("begin"):
+        if first is None or isinstance(first, Chunk) or not first.HasField("begin"):
             raise InvalidRequest([Violation("begin", "is missing; it has to be the first part of an upload")])
         begin = first.begin
         receiving = await self._service.begin(begin.upload, begin.name, begin.size_bytes)
         try:
             async for request in requests:
+                if isinstance(request, Chunk):
+                    await receiving.add(request.offset, request.data)
+                    continue
                 match request.WhichOneof("part"):
                     case "chunk":
                         await receiving.add(request.chunk.offset, request.chunk.data)

@@ -16,6 +16,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from gradstream_server.jobs.errors import InvalidRequest, RequestError, Violation
+from gradstream_server.rpc.chunks import read_chunk
 from gradstream_server.rpc.status import internal_status, request_status
 
 _logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def _guarded_upload(handler: "Handler", method: str) -> Callable[..., Awaitable[
     async def upload(raw: AsyncIterator[bytes], context: "Context") -> Any:
         async def requests() -> AsyncIterator[Any]:
             async for each in raw:
-                yield _request(handler, each)
+                yield read_chunk(each) or _request(handler, each)
 
         try:
             return await inner(requests(), context)

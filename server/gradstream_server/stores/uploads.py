@@ -34,7 +34,7 @@ class FileUpload:
     def size(self) -> int:
         return self._counted.size
 
-    def append(self, content: bytes) -> None:
+    def append(self, content: bytes | memoryview) -> None:
         try:
             leave_room(self.path)
             written = self._file.write(content)
@@ -61,7 +61,7 @@ class _Counted:
         self._head = hashlib.sha256()
         self.size = 0
 
-    def add(self, content: bytes) -> None:
+    def add(self, content: bytes | memoryview) -> None:
         if self.size < HEAD_BYTES:
             self._head.update(memoryview(content)[: HEAD_BYTES - self.size])
         self._digest.update(content)
