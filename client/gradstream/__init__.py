@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gradstream.aio import AsyncClient, AsyncReplay, AsyncRun
+    from gradstream.bundle import Bundle, InputColumn, Origin, load
     from gradstream.client import Client
     from gradstream.dataset import Column, ColumnType, Dataset
     from gradstream.errors import (
         AccessDeniedError,
         AlreadyExistsError,
+        BundleError,
         CallCancelledError,
         DeadlineExceededError,
         FailedPreconditionError,
@@ -68,6 +70,8 @@ __all__ = [
     "AsyncReplay",
     "AsyncRun",
     "AsyncSweep",
+    "Bundle",
+    "BundleError",
     "CallCancelledError",
     "Checkpoint",
     "Client",
@@ -85,6 +89,7 @@ __all__ = [
     "GradstreamError",
     "Health",
     "Heartbeat",
+    "InputColumn",
     "InvalidArgumentError",
     "Job",
     "JobCancelledError",
@@ -95,6 +100,7 @@ __all__ = [
     "Limits",
     "LogUniform",
     "NotFoundError",
+    "Origin",
     "OutOfRangeError",
     "Part",
     "PartInfo",
@@ -120,6 +126,7 @@ __all__ = [
     "Validation",
     "Violation",
     "__version__",
+    "load",
 ]
 
 # In the order of what they cost to import; each imports those before it that it needs.
@@ -131,6 +138,7 @@ _MODULES = (
     "job",
     "dataset",
     "events",
+    "bundle",
     "sweep",
     "client",
     "run",

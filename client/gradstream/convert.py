@@ -166,9 +166,6 @@ def _state_change_of(head: _Head, message: event_pb2.StateChange) -> StateChange
 
 
 def _started_of(head: _Head, message: event_pb2.Started) -> Started:
-    scaling = None
-    if message.HasField("scaling"):
-        scaling = Scaling(_frozen(message.scaling.mean), _frozen(message.scaling.scale))
     return Started(
         *head,
         spec=spec_of(message.resolved_spec),
@@ -177,8 +174,14 @@ def _started_of(head: _Head, message: event_pb2.Started) -> Started:
         targets=message.targets,
         predictions=_tensor_of(message, "predictions"),
         parameters=_parameters_of(message.parameters),
-        scaling=scaling,
+        scaling=_scaling_of(message),
     )
+
+
+def _scaling_of(message: event_pb2.Started | event_pb2.Completed) -> Scaling | None:
+    if not message.HasField("scaling"):
+        return None
+    return Scaling(_frozen(message.scaling.mean), _frozen(message.scaling.scale))
 
 
 def _epoch_updates_of(head: _Head, message: event_pb2.EpochUpdates) -> EpochUpdates:
@@ -208,6 +211,7 @@ def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
             dict(receipt.versions),
         ),
         training_seconds=message.training_seconds,
+        scaling=_scaling_of(message),
     )
 
 

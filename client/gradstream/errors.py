@@ -14,6 +14,7 @@ GradstreamError
 ├── UnsupportedError          the server does not know this call: it is older, or not gradstream
 ├── ServerFaultError          a fault inside the server
 ├── CallCancelledError        the call was given up
+├── BundleError               a file is no bundle, or one that is damaged or too new
 └── JobEndedError             the job has ended without a result; see `result_so_far`
     ├── JobFailedError           a fault ended it; see `fault`
     └── JobCancelledError        somebody cancelled it
@@ -131,6 +132,11 @@ class ServerFaultError(GradstreamError):
 
 class CallCancelledError(GradstreamError):
     """The call was given up before it was answered."""
+
+
+class BundleError(GradstreamError):
+    """A file is no bundle that can be read. The reason is BUNDLE_DAMAGED, BUNDLE_TOO_LARGE, or BUNDLE_VERSION
+    for one of a version of the format that this gradstream does not know."""
 
 
 class JobEndedError(GradstreamError):

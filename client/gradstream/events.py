@@ -173,6 +173,8 @@ class Completed(Event):
     receipt: Receipt
     training_seconds: float
     """From the first epoch to the last, without loading."""
+    scaling: Scaling | None = None
+    """How features are scaled before `parameters` apply to them; None when they are not."""
 
     @property
     def parameters_in_own_units(self) -> dict[str, FloatArray]:

@@ -56,6 +56,7 @@ def reached(epoch: int = 7, numbers: int = 3) -> Checkpoint:
             training_s=1e-9,
             predictions=np.array([[1.5], [-0.0]]),
             unscaled_parameters={"weight": weight * 2.0, "bias": np.zeros(1)},
+            scaling=(np.array([0.1]), np.array([3.0])),
         ),
     )
 
@@ -69,6 +70,8 @@ def plain(value: Any) -> Any:
     match value:
         case np.ndarray():
             return value.dtype.str, value.shape, value.tobytes()
+        case tuple():
+            return [plain(part) for part in value]
         case dict():
             return [(name, plain(part)) for name, part in value.items()]
         case Checkpoint() | Completed() | Receipt():
@@ -81,6 +84,7 @@ arrays = hnp.arrays(
     st.sampled_from(["<f4", "<f8", ">f8", "<i8", "?"]), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)
 )
 numbers = hnp.arrays(st.sampled_from(["<f4", "<f8"]), hnp.array_shapes(max_dims=2))
+doubles = hnp.arrays("<f8", 2)
 named = st.dictionaries(st.text(max_size=5), numbers, max_size=3)
 anything = st.builds(
     Checkpoint,
@@ -102,6 +106,7 @@ anything = st.builds(
         training_s=st.floats(0, allow_infinity=False),
         predictions=st.none() | numbers,
         unscaled_parameters=st.none() | named,
+        scaling=st.none() | st.tuples(doubles, doubles),
     ),
 )
 

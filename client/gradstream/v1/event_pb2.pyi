@@ -467,6 +467,7 @@ class Completed(_message.Message):
     UNSCALED_PARAMETERS_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     TRAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    SCALING_FIELD_NUMBER: _builtins.int
     epochs: _builtins.int
     """Number of epochs trained."""
     final_loss: _builtins.float
@@ -489,6 +490,10 @@ class Completed(_message.Message):
     def receipt(self) -> Global___Receipt:
         """What is needed to train it again and compare."""
 
+    @_builtins.property
+    def scaling(self) -> Global___Scaling:
+        """How features are scaled before `parameters` apply to them, as in `Started`. Unset when they are not."""
+
     def __init__(
         self,
         *,
@@ -499,10 +504,11 @@ class Completed(_message.Message):
         unscaled_parameters: _abc.Iterable[_spec_pb2.Parameter] | None = ...,
         receipt: Global___Receipt | None = ...,
         training_seconds: _builtins.float = ...,
+        scaling: Global___Scaling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "final_loss", b"final_loss", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "final_loss", b"final_loss", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from gradstream.v1 import dataset_pb2 as _dataset_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -514,6 +515,8 @@ class Selection(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     ENCODED_FEATURES_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
+    FEATURE_COLUMNS_FIELD_NUMBER: _builtins.int
+    TARGET_COLUMNS_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """The digest of the data set, or the first characters of it, at least 6, when no other begins with them.
     Required. Resolved to the whole digest. One that the server does not have is refused with NOT_FOUND.
@@ -550,6 +553,16 @@ class Selection(_message.Message):
     def encoded_features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the features as the model has them, in order, after the encoding. Set by the server."""
 
+    @_builtins.property
+    def feature_columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___SelectedColumn]:
+        """What is known of each column of `features`, in order: with it, rows to predict are encoded as those that were
+        learnt from. Empty in the specs of jobs that are older than this field. Set by the server.
+        """
+
+    @_builtins.property
+    def target_columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___SelectedColumn]:
+        """What is known of each column of `targets`, in order. Empty as `feature_columns`. Set by the server."""
+
     def __init__(
         self,
         *,
@@ -562,14 +575,57 @@ class Selection(_message.Message):
         rows: _builtins.int = ...,
         encoded_features: _abc.Iterable[_builtins.str] | None = ...,
         dtype: Global___Dtype.ValueType = ...,
+        feature_columns: _abc.Iterable[Global___SelectedColumn] | None = ...,
+        target_columns: _abc.Iterable[Global___SelectedColumn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "dtype", b"dtype", "encoded_features", b"encoded_features", "features", b"features", "max_categories", b"max_categories", "nulls", b"nulls", "one_hot", b"one_hot", "rows", b"rows", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "dtype", b"dtype", "encoded_features", b"encoded_features", "feature_columns", b"feature_columns", "features", b"features", "max_categories", b"max_categories", "nulls", b"nulls", "one_hot", b"one_hot", "rows", b"rows", "target_columns", b"target_columns", "targets", b"targets"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Selection: _TypeAlias = Selection  # noqa: Y015
+
+@_typing.final
+class SelectedColumn(_message.Message):
+    """A column of a data set as a model knows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    ENCODED_AS_FIELD_NUMBER: _builtins.int
+    MEAN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    type: _dataset_pb2.ColumnType.ValueType
+    """What its values are."""
+    encoded_as: _builtins.int
+    """How many of `Selection.encoded_features` it is encoded as, which follow those of the column before: 0 for a target,
+    1 for a feature as it is, and for one of `one_hot` as many as it has categories, from 1 to 1000. A category, in
+    its order, is then what follows "column=" in the name of the encoded feature.
+    """
+    mean: _builtins.float
+    """What stands in for a number that is missing, finite, in the column's own units: the mean of all there are. Set for
+    features as they are with NULL_POLICY_MEAN alone.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _dataset_pb2.ColumnType.ValueType = ...,
+        encoded_as: _builtins.int = ...,
+        mean: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "mean", b"mean"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mean", b"_mean", "encoded_as", b"encoded_as", "mean", b"mean", "name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mean: _TypeAlias = _typing.Literal["mean"]  # noqa: Y015
+    _WhichOneofArgType__mean: _TypeAlias = _typing.Literal["_mean", b"_mean"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean) -> _WhichOneofReturnType__mean | None: ...
+
+Global___SelectedColumn: _TypeAlias = SelectedColumn  # noqa: Y015
 
 @_typing.final
 class Parameter(_message.Message):

@@ -1,13 +1,14 @@
 """The model of a job: a trainer, and the scaling that is between it and the data's own units."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradstream.bundle.digest import digest
 from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.events import Completed, Receipt, Started
+from gradstream_server.jobs.events import Scaling as Told
 from gradstream_server.jobs.spec import FloatArray, Spec
 from gradstream_server.trainers.devices import to_numpy
 from gradstream_server.trainers.problem import Parameters, Problem, Trainer
@@ -68,7 +69,7 @@ class Model:
             targets=len(data.target_names),
             parameters=_on_host(self.trainer.parameters()),
             predictions=self._predictions(),
-            scaling=(self._scaling.mean, self._scaling.scale) if self._scaling else None,
+            scaling=self._told_scaling(),
         )
 
     def result(self, epochs: int, final_loss: float, training_s: float) -> Completed:
@@ -82,13 +83,17 @@ class Model:
             unscaled_parameters=self._scaling.to_own_units(parameters) if self._scaling else None,
             receipt=Receipt(
                 data_digest=self._spec.data.digest,
-                parameter_digest=_digest(parameters),
+                parameter_digest=digest(parameters),
                 device=self._spec.device,
                 threads=self._environment.threads,
                 versions=self._environment.versions,
             ),
             training_s=training_s,
+            scaling=self._told_scaling(),
         )
+
+    def _told_scaling(self) -> Told | None:
+        return (self._scaling.mean, self._scaling.scale) if self._scaling else None
 
     def _predictions(self) -> FloatArray | None:
         return None if self._asked is None else self.trainer.predict(self._asked)
@@ -114,10 +119,3 @@ def _finite(*arrays: FloatArray) -> bool:
 
 def _on_host(parameters: Parameters) -> dict[str, FloatArray]:
     return {name: np.array(to_numpy(value)) for name, value in parameters.items()}
-
-
-def _digest(parameters: Mapping[str, FloatArray]) -> str:
-    content = hashlib.sha256()
-    for array in parameters.values():
-        content.update(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).data)
-    return content.hexdigest()

@@ -11,6 +11,8 @@ from gradstream_server.jobs.errors import Fault
 from gradstream_server.jobs.spec import FloatArray
 
 Parameters = Mapping[str, FloatArray]
+Scaling = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Mean and scale of each feature."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,7 @@ class Started:
     parameters: Parameters
     predictions: FloatArray | None = None
     """(rows, targets), what the untrained model says."""
-    scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
-    """Mean and scale of each feature."""
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Completed:
     training_s: float
     predictions: FloatArray | None = None
     unscaled_parameters: Parameters | None = None
+    scaling: Scaling | None = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from gradstream_server.data.dataset import MAX_CATEGORIES, Column, ColumnType, Dataset
 from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.jobs.classes import of_column
-from gradstream_server.jobs.spec import DataSummary, Dtype, Nulls, Selection, SelectionRequest
+from gradstream_server.jobs.spec import DataSummary, Dtype, Nulls, SelectedColumn, Selection, SelectionRequest
 
 _MAX_CATEGORIES = 100
 _FLOAT32 = ("float", "halffloat", "int8", "int16", "uint8", "uint16", "bool")
@@ -38,6 +38,8 @@ def select(check: Check, request: SelectionRequest, dataset: Dataset, loss: str 
         max_categories=request.max_categories or _MAX_CATEGORIES,
         nulls=selecting.nulls,
         classes=selecting.classes,
+        feature_columns=tuple(_known(column, selecting) for column in features),
+        target_columns=tuple(SelectedColumn(column.name, column.type, 0) for column in targets),
     )
     names = encoded_names(features, selection.one_hot)
     if len(set(names)) < len(names):
@@ -83,6 +85,13 @@ def encoded_names(features: Sequence[Column], one_hot: Sequence[str]) -> list[st
         else:
             names.append(column.name)
     return names
+
+
+def _known(column: Column, selecting: "_Selecting") -> SelectedColumn:
+    """What of a feature's column is needed to encode rows to predict."""
+    if column.name in selecting.one_hot:
+        return SelectedColumn(column.name, column.type, len(column.categories))
+    return SelectedColumn(column.name, column.type, 1, column.mean if selecting.nulls == "mean" else None)
 
 
 class _Selecting:

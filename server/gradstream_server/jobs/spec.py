@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.data.dataset import ColumnType
 from gradstream_server.trainers import shapes
 from gradstream_server.trainers.part import Choice, Kind
 from gradstream_server.trainers.shapes import count
@@ -85,6 +86,18 @@ class SelectionRequest:
 
 
 @dataclass(frozen=True)
+class SelectedColumn:
+    """A column of a data set as a model knows it; the contract, `spec.proto`, says more."""
+
+    name: str
+    type: ColumnType
+    encoded_as: int
+    """How many features it is: 0 for a target, 1 as it is, of one_hot as many as it has categories."""
+    mean: float | None = None
+    """What stands in for a missing number."""
+
+
+@dataclass(frozen=True)
 class Selection:
     """Columns of a data set, every choice made."""
 
@@ -95,6 +108,9 @@ class Selection:
     nulls: Nulls
     classes: tuple[str, ...] = ()
     """Values of the target, in order, where they are classes rather than numbers."""
+    feature_columns: tuple[SelectedColumn, ...] = ()
+    """Of each of the features; empty in specs that are older than this."""
+    target_columns: tuple[SelectedColumn, ...] = ()
 
 
 @dataclass(frozen=True)

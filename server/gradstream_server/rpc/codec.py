@@ -12,6 +12,7 @@ from gradstream_server.jobs.events import (
     Completed,
     EpochUpdates,
     Event,
+    Scaling,
     Started,
     StateChange,
     Warned,
@@ -81,10 +82,13 @@ def _started(job: Job, event: Started) -> event_pb2.Started:
     )
     message.resolved_spec.ParseFromString(job.spec)
     if event.scaling:
-        mean, scale = event.scaling
-        message.scaling.mean.extend(mean.tolist())
-        message.scaling.scale.extend(scale.tolist())
+        message.scaling.CopyFrom(_scaling(event.scaling))
     return message
+
+
+def _scaling(scaling: Scaling) -> event_pb2.Scaling:
+    mean, scale = scaling
+    return event_pb2.Scaling(mean=mean.tolist(), scale=scale.tolist())
 
 
 def _fill_epoch_updates(message: event_pb2.EpochUpdates, event: EpochUpdates) -> None:
@@ -110,6 +114,7 @@ def _completed(event: Completed) -> event_pb2.Completed:
             versions=receipt.versions,
         ),
         training_seconds=event.training_s,
+        scaling=_scaling(event.scaling) if event.scaling else None,
     )
 
 

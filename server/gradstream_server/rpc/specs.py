@@ -2,7 +2,8 @@
 
 from typing import TypeVar
 
-from gradstream.v1 import spec_pb2
+from gradstream.v1 import dataset_pb2, spec_pb2
+from gradstream_server.data.dataset import ColumnType
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.jobs.spec import (
@@ -13,6 +14,7 @@ from gradstream_server.jobs.spec import (
     KnownData,
     Nulls,
     Reduction,
+    SelectedColumn,
     Selection,
     SelectionRequest,
     Spec,
@@ -175,7 +177,24 @@ def _to_selection(data: DataSummary, selection: Selection) -> spec_pb2.Selection
         rows=data.rows,
         encoded_features=data.feature_names,
         dtype=DTYPES[data.dtype],
+        feature_columns=map(_to_column, selection.feature_columns),
+        target_columns=map(_to_column, selection.target_columns),
     )
+
+
+def _to_column(column: SelectedColumn) -> spec_pb2.SelectedColumn:
+    return spec_pb2.SelectedColumn(
+        name=column.name,
+        type=dataset_pb2.ColumnType.Value(f"COLUMN_TYPE_{column.type}"),
+        encoded_as=column.encoded_as,
+        mean=column.mean,
+    )
+
+
+def _from_column(message: spec_pb2.SelectedColumn) -> SelectedColumn:
+    kind = dataset_pb2.ColumnType.Name(message.type).removeprefix("COLUMN_TYPE_")
+    mean = message.mean if message.HasField("mean") else None
+    return SelectedColumn(message.name, ColumnType[kind], message.encoded_as, mean)
 
 
 def _from_selection(message: spec_pb2.Selection, classes: tuple[str, ...]) -> DataSummary:
@@ -193,6 +212,8 @@ def _from_selection(message: spec_pb2.Selection, classes: tuple[str, ...]) -> Da
             max_categories=message.max_categories,
             nulls=_NULLS_NAMES[message.nulls],
             classes=classes,
+            feature_columns=tuple(map(_from_column, message.feature_columns)),
+            target_columns=tuple(map(_from_column, message.target_columns)),
         ),
         classes=classes,
     )

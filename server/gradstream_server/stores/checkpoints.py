@@ -96,6 +96,7 @@ def _encode(checkpoint: Checkpoint) -> bytes:
         "parameters": result.parameters,
         "predictions": None if result.predictions is None else {"": result.predictions},
         "unscaled_parameters": result.unscaled_parameters,
+        "scaling": result.scaling and dict(zip(("mean", "scale"), result.scaling, strict=True)),
     }
     header = {
         "seed": checkpoint.seed,
@@ -129,6 +130,7 @@ def _decode(body: bytes, start: int) -> Checkpoint:
     header = json.loads(body[start:end])
     groups = dict(_arrays(header["arrays"], body, end + 1))
     predictions = groups["predictions"]
+    scaling = groups.get("scaling")  # which earlier versions did not write
     return Checkpoint(
         seed=index(header["seed"]),
         state=groups["state"] or {},
@@ -140,6 +142,7 @@ def _decode(body: bytes, start: int) -> Checkpoint:
             training_s=float(header["training_s"]),
             predictions=None if predictions is None else predictions[""],
             unscaled_parameters=groups["unscaled_parameters"],
+            scaling=(scaling["mean"], scaling["scale"]) if scaling else None,
         ),
     )
 

@@ -8,17 +8,20 @@ import gradstream
 def test_exported_names() -> None:
     assert set(gradstream.__all__) == {
         "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun", "AsyncSweep",
-        "CallCancelledError", "Checkpoint", "Client", "Column", "ColumnType", "Completed", "Dataset",
+        "Bundle", "BundleError", "CallCancelledError", "Checkpoint", "Client", "Column", "ColumnType",
+        "Completed", "Dataset",
         "DeadlineExceededError", "Device",
         "EpochUpdate", "EpochUpdates", "Event", "FailedPreconditionError", "Fault", "GradstreamError",
-        "Health", "Heartbeat", "InvalidArgumentError", "Job", "JobCancelledError", "JobEndedError",
+        "Health", "Heartbeat", "InputColumn", "InvalidArgumentError", "Job", "JobCancelledError",
+        "JobEndedError",
         "JobFailedError", "JobState", "JobWarning", "Limits", "LogUniform", "NotFoundError",
-        "OutOfRangeError", "Part", "PartInfo", "Receipt", "Replay", "ReplayResult", "ResourceExhaustedError",
+        "Origin", "OutOfRangeError", "Part", "PartInfo", "Receipt", "Replay",
+        "ReplayResult", "ResourceExhaustedError",
         "Run", "Scaling",
         "ServerFaultError", "ServerInfo",
         "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "Sweep", "SweepRun",
         "TrainerInfo", "Uniform",
-        "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__",
+        "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__", "load",
     }  # fmt: skip
 
 
