@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Started,
         StateChange,
     )
+    from gradstream.gradients import GradientCheck, ParameterGradient
     from gradstream.job import Job, JobState
     from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
@@ -86,6 +87,7 @@ __all__ = [
     "Event",
     "FailedPreconditionError",
     "Fault",
+    "GradientCheck",
     "GradstreamError",
     "Health",
     "Heartbeat",
@@ -102,6 +104,7 @@ __all__ = [
     "NotFoundError",
     "Origin",
     "OutOfRangeError",
+    "ParameterGradient",
     "Part",
     "PartInfo",
     "Receipt",
@@ -134,6 +137,7 @@ _MODULES = (
     "errors",
     "server_info",
     "spec",
+    "gradients",
     "space",
     "job",
     "dataset",

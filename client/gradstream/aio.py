@@ -14,6 +14,7 @@ from gradstream.convert import job_of
 from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
 from gradstream.events import Completed, Event, Receipt
+from gradstream.gradients import GradientCheck
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
 from gradstream.reader import Update
@@ -169,6 +170,15 @@ class AsyncClient:
     ) -> Validation:
         """What the server would make of a spec, without starting anything."""
         return await self._operations.validate(build_spec(features, targets, **options))
+
+    async def check_gradients(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> GradientCheck:
+        """Compare the gradients of all trainers on the first batch, as `Client.check_gradients` does."""
+        return await self._operations.check_gradients(build_spec(features, targets, **options))
 
     async def watch(self, job: str, after_sequence: int = 0) -> AsyncRun:
         """Watch a job, from the event after `after_sequence` on: by default from the first."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from gradstream.channel import server_address
 from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
+from gradstream.gradients import GradientCheck
 from gradstream.job import Job, JobState
 from gradstream.operations import Operations
 from gradstream.replay import Replay
@@ -149,6 +150,27 @@ class Client:
     ) -> Validation:
         """What the server would make of a spec, without starting anything. Raises as `train` does."""
         return finish(self._operations.validate(build_spec(features, targets, **options)))
+
+    def check_gradients(
+        self,
+        features: ArrayLike | None = None,
+        targets: ArrayLike | None = None,
+        **options: Unpack[SpecOptions],
+    ) -> GradientCheck:
+        """Compare the gradients of all trainers on the first batch, and with finite differences of the loss.
+
+            check = client.check_gradients(features, targets)
+            assert check.difference < 1e-12
+
+        Arguments as for `train`; `trainer` decides where all of them start. It is the gradient of the loss
+        alone, without optimizer, schedule, clipping, l2, mixed precision and dropout. Trainers that do not do
+        the model are named in `left_out`. Nothing is kept.
+
+        Raises as `train` does; ResourceExhaustedError where others wait already, or for want of memory;
+        DeadlineExceededError after 30 s, or `max_seconds`; InvalidArgumentError where a gradient is not
+        finite.
+        """
+        return finish(self._operations.check_gradients(build_spec(features, targets, **options)))
 
     def watch(self, job: str, after_sequence: int = 0) -> Run:
         """Watch a job, from the event after `after_sequence` on: by default from the first.

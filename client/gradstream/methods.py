@@ -22,6 +22,8 @@ from gradstream.v1.job_pb2 import Job
 from gradstream.v1.system_service_pb2 import GetServerInfoRequest, ServerInfo
 from gradstream.v1.training_service_pb2 import (
     CancelJobRequest,
+    CheckGradientsRequest,
+    CheckGradientsResponse,
     CreateJobRequest,
     DeleteJobRequest,
     DeleteJobResponse,
@@ -61,6 +63,7 @@ PAUSE_JOB = Method(_TRAINING + "PauseJob", PauseJobRequest, Job)
 RESUME_JOB = Method(_TRAINING + "ResumeJob", ResumeJobRequest, Job)
 DELETE_JOB = Method(_TRAINING + "DeleteJob", DeleteJobRequest, DeleteJobResponse)
 VALIDATE_SPEC = Method(_TRAINING + "ValidateSpec", ValidateSpecRequest, ValidateSpecResponse)
+CHECK_GRADIENTS = Method(_TRAINING + "CheckGradients", CheckGradientsRequest, CheckGradientsResponse)
 GET_SERVER_INFO = Method("/gradstream.v1.SystemService/GetServerInfo", GetServerInfoRequest, ServerInfo)
 
 _DATASETS = "/gradstream.v1.DatasetService/"

@@ -7,11 +7,14 @@ from uuid import UUID, uuid4
 from google.protobuf.wrappers_pb2 import StringValue
 
 from gradstream.convert import job_of, server_info_of, state_number, state_of, validation_of
+from gradstream.convert_gradients import gradient_check_of
 from gradstream.errors import FailedPreconditionError, InvalidArgumentError
 from gradstream.events import Completed, Receipt
+from gradstream.gradients import GradientCheck
 from gradstream.job import Job, JobState
 from gradstream.methods import (
     CANCEL_JOB,
+    CHECK_GRADIENTS,
     CHECK_HEALTH,
     CREATE_JOB,
     DELETE_JOB,
@@ -30,6 +33,7 @@ from gradstream.v1.spec_pb2 import Spec
 from gradstream.v1.system_service_pb2 import GetServerInfoRequest
 from gradstream.v1.training_service_pb2 import (
     CancelJobRequest,
+    CheckGradientsRequest,
     CreateJobRequest,
     DeleteJobRequest,
     GetJobRequest,
@@ -155,6 +159,10 @@ class Operations:
     async def validate(self, spec: Spec) -> Validation:
         """What the server would make of a spec."""
         return validation_of(await self._session.call(VALIDATE_SPEC, ValidateSpecRequest(spec=spec)))
+
+    async def check_gradients(self, spec: Spec) -> GradientCheck:
+        """How far apart the gradients of the trainers are."""
+        return gradient_check_of(await self._session.call(CHECK_GRADIENTS, CheckGradientsRequest(spec=spec)))
 
     async def server_info(self) -> ServerInfo:
         """What the server is."""

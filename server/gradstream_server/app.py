@@ -23,10 +23,12 @@ from gradstream.v1 import (
 from gradstream_server import logs
 from gradstream_server.config import ServerConfig
 from gradstream_server.data.service import DatasetService
+from gradstream_server.executors.gradient_process import GradientProcesses
 from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.messages import Equipment
 from gradstream_server.executors.table_process import TableProcesses
+from gradstream_server.jobs.gradient_check import GradientChecks
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.runner import JobRunner
 from gradstream_server.jobs.service import JobService
@@ -85,19 +87,20 @@ class Server:
             raise
         codec = ProtoCodec()
         self._log = EventLog(self._store, codec)
+        equipment = Equipment(
+            threads=config.worker_threads,
+            data=data,
+            datasets=DatasetFolder(config.data_dir / "datasets"),
+            matrices=matrices,
+            checkpoints=checkpoints,
+            checkpoint_interval_s=config.checkpoint_interval,
+            configure_logging=functools.partial(
+                logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
+            ),
+        )
         self._executor = LocalExecutor(
             workers=config.workers,
-            equipment=Equipment(
-                threads=config.worker_threads,
-                data=data,
-                datasets=DatasetFolder(config.data_dir / "datasets"),
-                matrices=matrices,
-                checkpoints=checkpoints,
-                checkpoint_interval_s=config.checkpoint_interval,
-                configure_logging=functools.partial(
-                    logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
-                ),
-            ),
+            equipment=equipment,
             stop_grace_s=config.stop_grace,
         )
         runner = JobRunner(
@@ -123,6 +126,7 @@ class Server:
             disconnect_grace_s=config.disconnect_grace,
             keep_ended_s=config.keep_ended,
         )
+        gradients = GradientChecks(self._service.resolve, GradientProcesses(equipment))
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
             interceptors=[Guard()],
@@ -139,7 +143,7 @@ class Server:
             ],
         )
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
-            TrainingServicer(self._service, config.heartbeat), self._grpc
+            TrainingServicer(self._service, gradients, config.heartbeat), self._grpc
         )
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(self._datasets), self._grpc

@@ -101,14 +101,24 @@ def test_compare(server: RunningServer) -> None:
     (found,) = lines(
         "compare", "--data", WEATHER, "--target", "temp_max", "--learning-rate", "0.001", server=server
     )
-    assert found["gradient_difference"] <= 1e-10  # type: ignore[operator]  # it is a number
+    gradients = found["gradients"]["parameters"]  # type: ignore[index]  # it is an object
+    assert gradients.keys() == {"weight", "bias"}
+    assert max(each["difference"] for each in gradients.values()) <= 1e-13
     assert found["parameter_difference"] <= 1e-12  # type: ignore[operator]  # so is this
     runs = found["runs"]
     assert isinstance(runs, list)
     assert [run["trainer"] for run in runs] == ["manual", "autograd", "module"]
     text = gradstream("compare", "--batch-size", "2", server=server.address)
     assert text.returncode == 0, text.stderr
-    assert "largest difference between their gradients at the start:" in text.stdout
+    assert "gradients at the start, 2 rows" in text.stdout
+
+
+def test_compare_leaves_out_who_does_not_do_the_model(server: RunningServer) -> None:
+    args = ["compare", "--data", WEATHER, "--target", "temp_max", "--hidden", "4", "--standardize"]
+    text = gradstream(*args, "--epochs", "5", server=server.address)
+    assert (text.returncode, text.stderr) == (0, "")
+    assert "left out: manual; " in text.stdout
+    assert "Only module does it: there is no other to compare it with." in text.stdout
 
 
 def test_compare_shows_parameters_and_predictions_of_each(server: RunningServer) -> None:

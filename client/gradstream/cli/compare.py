@@ -10,9 +10,12 @@ from gradstream.cli import options
 from gradstream.cli.failures import INTERRUPTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gradstream.cli.comparison import Comparison
     from gradstream.cli.data_choice import DataChoice
     from gradstream.cli.values import Start
+    from gradstream.gradients import GradientCheck
     from gradstream.spec import SpecOptions
 
 _ROWS = 8
@@ -39,7 +42,11 @@ def compare(
 
     They get the same data, start and gradient. Unless options say otherwise: zeros, the mean, an intercept,
     100 epochs and float64, so that what differs is only how each obtains the gradient. Each is a job of its
-    own, one after the other; Ctrl-C leaves the one that runs, and names it.
+    own, one after the other; Ctrl-C leaves the one that runs, and names it. Trainers that do not do the model
+    are left out, and named.
+
+    First the gradients at the start are compared, on at most 1000 rows, with each other and with finite
+    differences of the loss. Their differences are relative to the largest element of the gradient.
     """
     from gradstream.cli.comparison import compare_trainers
     from gradstream.cli.comparison_progress import comparison_progress
@@ -117,13 +124,34 @@ def _print(comparison: Comparison) -> None:
     for text in aligned(rows, indent=""):
         click.echo(text)
     click.echo()
+    for text in aligned(list(_gradient_rows(comparison.gradients)), indent=""):
+        click.echo(text)
+    click.echo()
+    for trainer, reason in comparison.gradients.left_out.items():
+        click.echo(f"left out: {trainer}; {reason}")
+    if len(runs) == 1:
+        click.echo(f"Only {runs[0].trainer} does it: there is no other to compare it with.")
+        return
     click.echo(
-        f"largest difference between their gradients at the start:  {comparison.gradient_difference:.3g}"
+        f"largest difference between their parameters at the end:  {comparison.parameter_difference:.3g}"
     )
-    click.echo(
-        f"largest difference between their parameters at the end:   {comparison.parameter_difference:.3g}"
-    )
-    click.echo(f"largest difference between their losses:                  {comparison.loss_difference:.3g}")
+    click.echo(f"largest difference between their losses:                 {comparison.loss_difference:.3g}")
+
+
+def _gradient_rows(gradients: GradientCheck) -> Iterator[list[str]]:
+    """A row for each parameter: its name, and how far apart its gradients are."""
+    from gradstream.cli.report import counted
+
+    several = len(gradients.trainers) > 1
+    head = [f"gradients at the start, {counted(gradients.rows, 'row')}"]
+    yield [*head, *(["between trainers"] if several else []), "from finite differences"]
+    shown = list(gradients.parameters.items())[:_MOST_ROWS]
+    for name, each in shown:
+        between = [f"{each.difference:.3g}"] if several else []
+        yield [name, *between, f"{max(each.finite_difference_errors.values()):.3g}"]
+    if left := len(gradients.parameters) - len(shown):
+        between = [f"{gradients.difference:.3g}"] if several else []
+        yield [f"... {left} more; the largest of all", *between, f"{gradients.finite_difference_error:.3g}"]
 
 
 def _result_rows(comparison: Comparison) -> list[list[str]]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gradstream.cli.comparison import TRAINERS, Progress
+from gradstream.cli.comparison import Progress
 from gradstream.run import Run
 
 
@@ -13,7 +13,7 @@ from gradstream.run import Run
 def comparison_progress() -> Iterator[Progress]:
     """Draws a bar on stderr, where that is a terminal, and takes it away at the end."""
     if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        yield lambda _trainer, _number, _run: None
+        yield lambda _trainer, _number, _count, _run: None
         return
     # Imported only when used: it takes longer than a short comparison.
     from rich.console import Console
@@ -23,10 +23,10 @@ def comparison_progress() -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=None)
 
-        def tell(trainer: str, number: int, run: Run) -> None:
+        def tell(trainer: str, number: int, count: int, run: Run) -> None:
             progress.update(
                 task,
-                description=f"{trainer}, trainer {number} of {len(TRAINERS)}",
+                description=f"{trainer}, trainer {number} of {count}",
                 total=run.started.spec.epochs if run.started else None,
                 completed=int(run.epochs[-1]) if len(run.epochs) else 0,
             )

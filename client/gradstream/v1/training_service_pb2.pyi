@@ -390,3 +390,186 @@ class ValidateSpecResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ValidateSpecResponse: _TypeAlias = ValidateSpecResponse  # noqa: Y015
+
+@_typing.final
+class CheckGradientsRequest(_message.Message):
+    """Asks for a comparison of gradients."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _spec_pb2.Spec:
+        """What would be trained. Required. Its trainer decides where all of them start, and how the spec is resolved."""
+
+    def __init__(
+        self,
+        *,
+        spec: _spec_pb2.Spec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckGradientsRequest: _TypeAlias = CheckGradientsRequest  # noqa: Y015
+
+@_typing.final
+class CheckGradientsResponse(_message.Message):
+    """How far apart the gradients of the trainers are. Differences are relative: the largest difference of an element,
+    divided by the largest magnitude of an element of that parameter's gradients; 0 where all are 0. Where the gradient
+    is as good as zero, such as in a minimum, they compare rounding errors.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESOLVED_SPEC_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    TRAINERS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows of the batch, at least 1: the first batch of the first epoch, or the first 1000 rows of it."""
+    @_builtins.property
+    def resolved_spec(self) -> _spec_pb2.Spec:
+        """The spec with every field set. The numbers of its data are left out."""
+
+    @_builtins.property
+    def trainers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The trainers that were compared, as `TrainerInfo.name`, at least 1."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftOutTrainer]:
+        """The trainers that were not."""
+
+    @_builtins.property
+    def parameters(self) -> _containers.RepeatedCompositeFieldContainer[Global___ParameterGradient]:
+        """The gradient by each parameter of the model."""
+
+    def __init__(
+        self,
+        *,
+        resolved_spec: _spec_pb2.Spec | None = ...,
+        rows: _builtins.int = ...,
+        trainers: _abc.Iterable[_builtins.str] | None = ...,
+        left_out: _abc.Iterable[Global___LeftOutTrainer] | None = ...,
+        parameters: _abc.Iterable[Global___ParameterGradient] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["resolved_spec", b"resolved_spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left_out", b"left_out", "parameters", b"parameters", "resolved_spec", b"resolved_spec", "rows", b"rows", "trainers", b"trainers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckGradientsResponse: _TypeAlias = CheckGradientsResponse  # noqa: Y015
+
+@_typing.final
+class LeftOutTrainer(_message.Message):
+    """A trainer that cannot be compared."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    trainer: _builtins.str
+    """As `TrainerInfo.name`."""
+    reason: _builtins.str
+    """Why, in words for people."""
+    def __init__(
+        self,
+        *,
+        trainer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "trainer", b"trainer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutTrainer: _TypeAlias = LeftOutTrainer  # noqa: Y015
+
+@_typing.final
+class ParameterGradient(_message.Message):
+    """The gradient by one parameter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARAMETER_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    ELEMENTS_FIELD_NUMBER: _builtins.int
+    FINITE_DIFFERENCES_FIELD_NUMBER: _builtins.int
+    GRADIENTS_FIELD_NUMBER: _builtins.int
+    parameter: _builtins.str
+    """The parameter, as `Parameter.name`."""
+    difference: _builtins.float
+    """The largest relative difference between two trainers, over all elements, at least 0."""
+    @_builtins.property
+    def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Its shape."""
+
+    @_builtins.property
+    def elements(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Elements of which finite differences were taken, as positions from 0 in row-major order, rising: all of them, or
+        some from the first to the last, at most 20, and fewer where the model has more than 10 parameters.
+        """
+
+    @_builtins.property
+    def finite_differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Central differences of the loss by these elements, computed in float64 whatever the spec's dtype."""
+
+    @_builtins.property
+    def gradients(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrainerGradient]:
+        """What each trainer has, in the order of `trainers`."""
+
+    def __init__(
+        self,
+        *,
+        parameter: _builtins.str = ...,
+        shape: _abc.Iterable[_builtins.int] | None = ...,
+        difference: _builtins.float = ...,
+        elements: _abc.Iterable[_builtins.int] | None = ...,
+        finite_differences: _abc.Iterable[_builtins.float] | None = ...,
+        gradients: _abc.Iterable[Global___TrainerGradient] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference", "elements", b"elements", "finite_differences", b"finite_differences", "gradients", b"gradients", "parameter", b"parameter", "shape", b"shape"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParameterGradient: _TypeAlias = ParameterGradient  # noqa: Y015
+
+@_typing.final
+class TrainerGradient(_message.Message):
+    """The gradient by one parameter as one trainer has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAINER_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    FINITE_DIFFERENCE_ERROR_FIELD_NUMBER: _builtins.int
+    trainer: _builtins.str
+    """As `TrainerInfo.name`."""
+    finite_difference_error: _builtins.float
+    """The largest relative difference between these and the finite differences, at least 0."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """The elements of the gradient that `ParameterGradient.elements` names."""
+
+    def __init__(
+        self,
+        *,
+        trainer: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+        finite_difference_error: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finite_difference_error", b"finite_difference_error", "trainer", b"trainer", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainerGradient: _TypeAlias = TrainerGradient  # noqa: Y015

@@ -37,7 +37,8 @@ class TrainingServiceStub:
     ALREADY_EXISTS      REQUEST_ID_REUSED
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+    try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -100,6 +101,11 @@ class TrainingServiceStub:
                 request_serializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecRequest.SerializeToString,
                 response_deserializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecResponse.FromString,
                 _registered_method=True)
+        self.CheckGradients = channel.unary_unary(
+                '/gradstream.v1.TrainingService/CheckGradients',
+                request_serializer=gradstream_dot_v1_dot_training__service__pb2.CheckGradientsRequest.SerializeToString,
+                response_deserializer=gradstream_dot_v1_dot_training__service__pb2.CheckGradientsResponse.FromString,
+                _registered_method=True)
 
 
 class TrainingServiceServicer:
@@ -112,7 +118,8 @@ class TrainingServiceServicer:
     ALREADY_EXISTS      REQUEST_ID_REUSED
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+    try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -205,6 +212,22 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckGradients(self, request, context):
+        """Lets every trainer compute the gradient of the same batch at the same start, and compares them with each other
+        and with finite differences of the loss, without keeping anything. Trainers that do not do the spec's model or
+        loss are left out, and named.
+
+        It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
+        dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
+        `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+        wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
+        would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
+        TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -258,6 +281,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecRequest.FromString,
                     response_serializer=gradstream_dot_v1_dot_training__service__pb2.ValidateSpecResponse.SerializeToString,
             ),
+            'CheckGradients': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckGradients,
+                    request_deserializer=gradstream_dot_v1_dot_training__service__pb2.CheckGradientsRequest.FromString,
+                    response_serializer=gradstream_dot_v1_dot_training__service__pb2.CheckGradientsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'gradstream.v1.TrainingService', rpc_method_handlers)
@@ -276,7 +304,8 @@ class TrainingService:
     ALREADY_EXISTS      REQUEST_ID_REUSED
     FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
     OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+    RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+    try again
     UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -543,6 +572,33 @@ class TrainingService:
             '/gradstream.v1.TrainingService/ValidateSpec',
             gradstream_dot_v1_dot_training__service__pb2.ValidateSpecRequest.SerializeToString,
             gradstream_dot_v1_dot_training__service__pb2.ValidateSpecResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckGradients(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gradstream.v1.TrainingService/CheckGradients',
+            gradstream_dot_v1_dot_training__service__pb2.CheckGradientsRequest.SerializeToString,
+            gradstream_dot_v1_dot_training__service__pb2.CheckGradientsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,7 +38,8 @@ class TrainingServiceStub:
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+                          try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -93,6 +94,18 @@ class TrainingServiceStub:
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
     Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
     """
+    CheckGradients: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.CheckGradientsRequest, _training_service_pb2.CheckGradientsResponse]
+    """Lets every trainer compute the gradient of the same batch at the same start, and compares them with each other
+    and with finite differences of the loss, without keeping anything. Trainers that do not do the spec's model or
+    loss are left out, and named.
+
+    It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
+    dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
+    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+    wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
+    would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
+    TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
+    """
 
 @_typing.type_check_only
 class TrainingServiceAsyncStub(TrainingServiceStub):
@@ -105,7 +118,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+                          try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -157,6 +171,18 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Checks a spec and returns what the server would make of it, without keeping or starting anything.
     Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
     """
+    CheckGradients: _aio.UnaryUnaryMultiCallable[_training_service_pb2.CheckGradientsRequest, _training_service_pb2.CheckGradientsResponse]  # type: ignore[assignment]
+    """Lets every trainer compute the gradient of the same batch at the same start, and compares them with each other
+    and with finite differences of the loss, without keeping anything. Trainers that do not do the spec's model or
+    loss are left out, and named.
+
+    It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
+    dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
+    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+    wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
+    would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
+    TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
+    """
 
 class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     """Starts training jobs, and tells what becomes of them.
@@ -168,7 +194,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
       ALREADY_EXISTS      REQUEST_ID_REUSED
       FAILED_PRECONDITION DEVICE_NOT_AVAILABLE, JOB_ALREADY_ENDED, JOB_BEING_CANCELLED, JOB_NOT_ENDED
       OUT_OF_RANGE        SEQUENCE_BEYOND_LOG
-      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, STORAGE_FULL, with a RetryInfo saying when to try again
+      RESOURCE_EXHAUSTED  QUEUE_FULL, TOO_MANY_WATCHES, TOO_MANY_CHECKS, STORAGE_FULL, with a RetryInfo saying when to
+                          try again
       UNAVAILABLE         DRAINING: the server is stopping; NO_WORKER: its workers do not start
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
@@ -277,6 +304,24 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_training_service_pb2.ValidateSpecResponse, _abc.Awaitable[_training_service_pb2.ValidateSpecResponse]]:
         """Checks a spec and returns what the server would make of it, without keeping or starting anything.
         Fails as `CreateJob` would, but for QUEUE_FULL and DRAINING.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckGradients(
+        self,
+        request: _training_service_pb2.CheckGradientsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_service_pb2.CheckGradientsResponse, _abc.Awaitable[_training_service_pb2.CheckGradientsResponse]]:
+        """Lets every trainer compute the gradient of the same batch at the same start, and compares them with each other
+        and with finite differences of the loss, without keeping anything. Trainers that do not do the spec's model or
+        loss are left out, and named.
+
+        It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
+        dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
+        `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+        wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
+        would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
+        TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
         """
 
 def add_TrainingServiceServicer_to_server(servicer: TrainingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,6 +3,7 @@
 from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
+from gradstream_server.jobs.spec import Spec
 from gradstream_server.stores.reserve import NO_ROOM
 from gradstream_server.trainers.problem import CannotTrain
 
@@ -32,28 +33,36 @@ class DataLost(Exception):
 
 
 def raised(error: Exception, task: Task) -> StateChange:
-    """Something was raised: for want of data or of memory, or what nobody has foreseen."""
+    """Something was raised while a job was trained."""
+    return _failed(fault_of(error, task.spec, f"job {task.job}"))
+
+
+def fault_of(error: Exception, spec: Spec, where: str) -> Fault:
+    """What an error means: for want of data or of memory, or what nobody has foreseen.
+
+    where: what the server's log tells it under.
+    """
     if isinstance(error, DataLost):
         message = "the server has lost the data of the job, or they were damaged; send them again"
-        return _failed(Fault(FaultReason.DATA_LOST, message))
+        return Fault(FaultReason.DATA_LOST, message)
     if isinstance(error, NoRowsLeft):
         message = "each row lacks a value of a selected column; select fewer columns, or set nulls to MEAN"
-        return _failed(Fault(FaultReason.NO_ROWS_LEFT, message))
+        return Fault(FaultReason.NO_ROWS_LEFT, message)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         message = "the server's disk has no room for what the job learns from; make room, then start it again"
-        return _failed(Fault(FaultReason.STORAGE_FULL, message))
+        return Fault(FaultReason.STORAGE_FULL, message)
     if isinstance(error, CannotTrain):
-        return _failed(Fault(FaultReason.CANNOT_TRAIN, str(error)))
+        return Fault(FaultReason.CANNOT_TRAIN, str(error))
     text = str(error).lower()
     # torch has no error of its own for it.
     if isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text:
         message = "there was not enough memory to train"
-        if limit := task.spec.max_memory_bytes:
+        if limit := spec.max_memory_bytes:
             message = f"training needs more memory than the {limit} bytes of max_memory_bytes"
         message += "; use fewer rows at a time: a smaller batch_size, or float32"
-        return _failed(Fault(FaultReason.OUT_OF_MEMORY, message))
-    message = f"the trainer failed; the server's log tells more under job {task.job}"
-    return _failed(Fault(FaultReason.TRAINER_FAILED, message, {"exception": type(error).__name__}))
+        return Fault(FaultReason.OUT_OF_MEMORY, message)
+    message = f"the trainer failed; the server's log tells more under {where}"
+    return Fault(FaultReason.TRAINER_FAILED, message, {"exception": type(error).__name__})
 
 
 def _failed(fault: Fault) -> StateChange:

@@ -35,30 +35,29 @@ class Model:
         initial = spec.initial_parameters
         if self._scaling:
             initial = self._scaling.to_scaled(initial)
-        self.trainer: Trainer = load(spec.trainer)(
-            Problem(
-                features=data.features,
-                targets=data.targets,
-                epochs=spec.epochs,
-                learning_rate=spec.learning_rate,
-                batch_size=spec.batch_size,
-                shuffle=spec.shuffle,
-                reduction=spec.reduction,
-                intercept=spec.intercept,
-                l2=spec.l2,
-                seed=spec.seed,
-                device=spec.device,
-                model=spec.parts["model"],
-                loss=spec.parts["loss"],
-                classes=len(spec.data.classes),
-                initialization=spec.parts["initialization"],
-                optimizer=spec.parts["optimizer"],
-                schedule=spec.parts["schedule"],
-                clipping=spec.parts["clipping"],
-                mixed_precision=spec.parts["mixed_precision"],
-                initial={name: value.astype(spec.dtype) for name, value in initial.items()},
-            )
+        self.problem = Problem(
+            features=data.features,
+            targets=data.targets,
+            epochs=spec.epochs,
+            learning_rate=spec.learning_rate,
+            batch_size=spec.batch_size,
+            shuffle=spec.shuffle,
+            reduction=spec.reduction,
+            intercept=spec.intercept,
+            l2=spec.l2,
+            seed=spec.seed,
+            device=spec.device,
+            model=spec.parts["model"],
+            loss=spec.parts["loss"],
+            classes=len(spec.data.classes),
+            initialization=spec.parts["initialization"],
+            optimizer=spec.parts["optimizer"],
+            schedule=spec.parts["schedule"],
+            clipping=spec.parts["clipping"],
+            mixed_precision=spec.parts["mixed_precision"],
+            initial={name: value.astype(spec.dtype) for name, value in initial.items()},
         )
+        self.trainer: Trainer = load(spec.trainer)(self.problem)
 
     def started(self) -> Started:
         """What there is to tell before training."""

@@ -17,6 +17,7 @@ for _module in (
     "gradstream_server.trainers.autograd",
     "gradstream_server.trainers.module",
     "gradstream_server.executors.worker",
+    "gradstream_server.executors.gradient_task",
     # For the readers of files.
     "gradstream_server.data.arrays",
     "gradstream_server.data.arrow",

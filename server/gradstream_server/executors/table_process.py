@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import multiprocessing
 import resource
 from importlib import import_module
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from gradstream_server.data.dataset import Table
+from gradstream_server.executors.own_process import Died, in_own_process
 from gradstream_server.jobs.errors import UnreadableData
 from gradstream_server.jobs.store import StorageFull
 from gradstream_server.stores.reserve import NO_ROOM
@@ -29,24 +27,9 @@ class TableProcesses:
 
     async def read(self, path: Path, name: str, target: Path, max_bytes: int) -> Table:
         async with self._turns:
-            context = multiprocessing.get_context("forkserver")
-            ours, theirs = context.Pipe(duplex=False)
-            process = context.Process(
-                target=_read,
-                args=(theirs, path, name, target, max_bytes, self._memory_bytes),
-                name="gradstream-reader",
-                daemon=True,
+            result = await in_own_process(
+                _read, path, name, target, max_bytes, self._memory_bytes, name="gradstream-reader"
             )
-            starting = asyncio.ensure_future(asyncio.to_thread(process.start))
-            try:
-                await asyncio.shield(starting)
-                theirs.close()
-                result = await _receive(ours)
-            finally:
-                # Nobody waits for its result any more, or it is done.
-                await asyncio.shield(_end(process, starting))
-                ours.close()
-                theirs.close()
         match result:
             case Table():
                 return result
@@ -56,44 +39,24 @@ class TableProcesses:
                 if result.errno in NO_ROOM:
                     raise StorageFull("the disk is full")
                 raise result
-        _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": process.exitcode})
+        assert isinstance(result, Died), "it gives nothing else"
+        _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": result.exit_code})
         raise UnreadableData(
-            f"{name!r} could not be read: it ended its reader with {process.exitcode}; perhaps it is damaged"
+            f"{name!r} could not be read: it ended its reader with {result.exit_code}; perhaps it is damaged"
         )
 
 
-async def _end(process: BaseProcess, starting: "asyncio.Future[None]") -> None:
-    await asyncio.gather(starting, return_exceptions=True)
-    if process.pid is not None:
-        process.kill()
-        await asyncio.to_thread(process.join)
-
-
-async def _receive(pipe: Connection) -> object:
-    """What the reader says at its end; None when it dies without a word."""
-    loop = asyncio.get_running_loop()
-    readable = asyncio.Event()
-    loop.add_reader(pipe.fileno(), readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(pipe.fileno())
-    try:
-        return await asyncio.to_thread(pipe.recv)
-    except (EOFError, OSError):
-        # Also in the middle of what it says.
-        return None
-
-
-def _read(pipe: Connection, path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int) -> None:
+def _read(
+    path: Path, name: str, target: Path, max_bytes: int, memory_bytes: int
+) -> Table | UnreadableData | OSError:
     """What the process runs."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ingest = import_module("gradstream_server.data.ingest").ingest
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, hard))
     try:
-        pipe.send(ingest(path, name, target, max_bytes))
+        table: Table = ingest(path, name, target, max_bytes)
+        return table
     except MemoryError:
-        pipe.send(UnreadableData(f"to read it takes more than {memory_bytes >> 20} MiB of memory at once"))
+        return UnreadableData(f"to read it takes more than {memory_bytes >> 20} MiB of memory at once")
     except (UnreadableData, OSError) as error:
-        pipe.send(error)
+        return error

@@ -26,7 +26,7 @@ from gradstream_server.executors.training import Training
 from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.executor import Device
-from gradstream_server.jobs.spec import Spec
+from gradstream_server.jobs.spec import InlineData, Spec
 from gradstream_server.trainers import devices
 
 _logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def _run(
     try:
         # A training that diverges passes through infinities on its way; it is told at the end, once.
         with memory_limit(task.spec.max_memory_bytes), np.errstate(all="ignore"):
-            data = _data(task.spec, equipment)
+            data = data_of(task.spec, equipment)
             training = Training(
                 task, data, environment, equipment.checkpoints, equipment.checkpoint_interval_s
             )
@@ -103,7 +103,12 @@ def _run(
         connection.send([raised(error, task)])
 
 
-def _data(spec: Spec, equipment: Equipment) -> TrainingData:
+def data_of(spec: Spec, equipment: Equipment, inline: InlineData | None = None) -> TrainingData:
+    """The data of a spec; inline ones are those given, or else those that are kept.
+
+    Raises:
+        DataLost, NoRowsLeft, OSError: they cannot be had.
+    """
     digest = spec.data.digest
     if spec.data.selection:
         dataset = equipment.datasets.read(digest)
@@ -111,7 +116,7 @@ def _data(spec: Spec, equipment: Equipment) -> TrainingData:
             raise DataLost(digest)
         rows = SelectedRows(equipment.datasets.table(digest), dataset, spec.data.selection)
         return TrainingData.of_dataset(spec, rows, equipment.matrices)
-    data = equipment.data.get(digest) if spec.data.inline else reference.DATA
+    data = inline or (equipment.data.get(digest) if spec.data.inline else reference.DATA)
     if data is None:
         raise DataLost(digest)
     return TrainingData.of_inline(spec, data)

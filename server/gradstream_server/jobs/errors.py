@@ -19,7 +19,9 @@ RequestError                    the caller can do something about it
 │   ├── QueueFull
 │   ├── TooManyWatches
 │   ├── TooManyUploads
+│   ├── TooManyChecks
 │   └── NoRoom                  the disk is full
+├── CheckFailed                 gradients could not be compared, for the same reasons as jobs fail
 ├── NoWorker                    the workers do not start
 └── Draining
 
@@ -181,6 +183,13 @@ class TooManyUploads(Busy):
         super().__init__(f"{limit} files are being received already", retry_after_s)
 
 
+class TooManyChecks(Busy):
+    """As many comparisons of gradients wait as may."""
+
+    def __init__(self, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"{limit} checks of gradients wait already", retry_after_s)
+
+
 class NoRoom(Busy):
     """The server's disk is full."""
 
@@ -229,3 +238,11 @@ class Fault:
     reason: FaultReason
     message: str
     facts: Mapping[str, str] = field(default_factory=dict)
+
+
+class CheckFailed(RequestError):
+    """Gradients could not be compared."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(fault.message)

@@ -131,7 +131,7 @@ class JobService:
             raise Draining
         check_priority(priority)
         check_group(group)
-        spec, data = await self._resolve(request)
+        spec, data = await self.resolve(request)
         job = Job(
             id=base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
             request_id=checked_request_id(request_id),
@@ -209,7 +209,7 @@ class JobService:
         Raises:
             InvalidSpec, DeviceNotAvailable: as `create`.
         """
-        spec, _ = await self._resolve(request)
+        spec, _ = await self.resolve(request)
         return spec, estimate(spec)
 
     async def get(self, job: str) -> Job:
@@ -319,8 +319,12 @@ class JobService:
         """Slots, jobs that run, and jobs that wait."""
         return self._executor.slots, self._runner.running, self._runner.queued
 
-    async def _resolve(self, request: SpecRequest) -> tuple[Spec, InlineData | None]:
-        """The resolved spec, and the data that are to be kept for it."""
+    async def resolve(self, request: SpecRequest) -> tuple[Spec, InlineData | None]:
+        """The resolved spec, and the inline data of it, which nobody has kept yet.
+
+        Raises:
+            InvalidSpec, DatasetNotFound, DeviceNotAvailable: as `create`.
+        """
         if request.known_data and request.data is None:
             request = replace(request, data=await self._known(request.known_data))
         # "cpu" is everywhere; every other name has to wait until a worker has told what there is.

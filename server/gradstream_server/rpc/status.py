@@ -36,6 +36,7 @@ _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.QueueFull: (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL"),
     errors.TooManyWatches: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
     errors.TooManyUploads: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS"),
+    errors.TooManyChecks: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CHECKS"),
     errors.NoRoom: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     errors.NoWorker: (grpc.StatusCode.UNAVAILABLE, "NO_WORKER"),
     errors.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),
@@ -59,6 +60,8 @@ _FAULT_CODES = {
 
 def request_status(error: errors.RequestError) -> status_pb2.Status:
     """The status of an error that a caller can do something about."""
+    if isinstance(error, errors.CheckFailed):
+        return fault_status(error.fault)
     code, reason = _CODES[type(error)]
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]
     match error:

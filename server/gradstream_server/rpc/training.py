@@ -9,9 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from gradstream.v1 import event_pb2, job_pb2, training_service_pb2, training_service_pb2_grpc
 from gradstream_server.jobs.errors import InvalidRequest, InvalidSpec, TooManyWatches, Violation
+from gradstream_server.jobs.gradient_check import GradientChecks
 from gradstream_server.jobs.service import JobService
 from gradstream_server.jobs.spec import SpecRequest
-from gradstream_server.rpc import jobs, specs
+from gradstream_server.rpc import gradients, jobs, specs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 _DEFAULT_PAGE = 50
@@ -21,12 +22,13 @@ _MAX_PAGE = 1000
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     """gradstream.v1.TrainingService. Streams yield events as the bytes they are kept as; see `guard.py`."""
 
-    def __init__(self, service: JobService, heartbeat_s: float) -> None:
+    def __init__(self, service: JobService, gradients: GradientChecks, heartbeat_s: float) -> None:
         """
         Args:
             heartbeat_s: how long a stream may be idle before it carries a heartbeat.
         """
         self._service = service
+        self._gradients = gradients
         self._heartbeat_s = heartbeat_s
         self._watches = 0
 
@@ -115,6 +117,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             estimated_duration=duration,
         )
 
+    async def CheckGradients(
+        self, request: training_service_pb2.CheckGradientsRequest, context: Context
+    ) -> training_service_pb2.CheckGradientsResponse:
+        return gradients.to_message(await self._gradients.check(_spec(request)))
+
     @contextmanager
     def _one_watch(self) -> Iterator[None]:
         if self._watches >= self._service.limits.max_watches:
@@ -139,7 +146,8 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
 def _spec(
     request: training_service_pb2.TrainRequest
     | training_service_pb2.CreateJobRequest
-    | training_service_pb2.ValidateSpecRequest,
+    | training_service_pb2.ValidateSpecRequest
+    | training_service_pb2.CheckGradientsRequest,
 ) -> SpecRequest:
     if not request.HasField("spec"):
         raise InvalidSpec([Violation("spec", "is missing; it has to say at least the trainer")])

@@ -32,6 +32,8 @@ CONTRACT = [
     (errors.UploadInterrupted("id", 5), "ABORTED", "UPLOAD_INTERRUPTED"),
     (errors.DigestMismatch("ab", "cd"), "DATA_LOSS", "DIGEST_MISMATCH"),
     (errors.TooManyUploads(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_UPLOADS"),
+    (errors.TooManyChecks(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_CHECKS"),
+    (errors.CheckFailed(Fault(FaultReason.DIVERGED, "not finite")), "INVALID_ARGUMENT", "DIVERGED"),
     (errors.QueueFull(1, 1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
     (errors.TooManyWatches(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_WATCHES"),
     (errors.NoRoom(), "RESOURCE_EXHAUSTED", "STORAGE_FULL"),
