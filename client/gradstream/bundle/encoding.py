@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from gradstream.bundle.bundle import Bundle, InputColumn
 from gradstream.bundle.faults import listed, nearest, refused
 from gradstream.bundle.functions import Floats
-from gradstream.bundle.table import Columns, Rows, columns_of
+from gradstream.bundle.table import Columns, Rows, columns_of, unmasked
 
 _MISSING = -1
 _UNKNOWN = -2
@@ -51,7 +51,7 @@ class Encoder:
     def _of_matrix(self, rows: Any) -> Floats:
         matrix = _as_matrix(rows, len(self._features), len(self._columns))
         width, is_numbers = matrix.shape[1], matrix.dtype.kind in "fiub"
-        if width == len(self._features) and (is_numbers or not self._places):
+        if width == len(self._features) and (is_numbers or width != len(self._columns) or not self._places):
             if is_numbers:
                 return matrix if matrix.dtype in (np.float32, np.float64) else _wide(matrix)
             return np.stack([_numbers(name, matrix[:, i]) for i, name in enumerate(self._features)], axis=1)
@@ -137,7 +137,7 @@ def _is_missing(value: Any) -> bool:
 def _as_matrix(rows: Any, features: int, columns: int) -> NDArray[Any]:
     """(rows, columns): a number is a row, a flat list is one row, or a row a number for one feature."""
     if isinstance(rows, np.ma.MaskedArray):
-        rows = np.ma.filled(rows.astype(object), None) if np.ma.is_masked(rows) else rows.data
+        rows = unmasked(rows)
     try:
         matrix = np.asarray(rows)
         if matrix.dtype.kind in "US" and not isinstance(rows, np.ndarray):

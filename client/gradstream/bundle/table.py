@@ -72,7 +72,7 @@ def _of_table(rows: Any) -> Columns:
 def array_of(name: str, values: Any) -> NDArray[Any]:
     """The values of a column; those that are masked are missing."""
     if isinstance(values, np.ma.MaskedArray):
-        values = np.ma.filled(values.astype(object), None)
+        return unmasked(values)
     if (
         isinstance(values, Sequence)
         and not isinstance(values, str)
@@ -83,6 +83,15 @@ def array_of(name: str, values: Any) -> NDArray[Any]:
         return np.asarray(values)
     except (TypeError, ValueError) as error:
         raise refused(name, f"column {name!r} is no list of values: {error}") from error
+
+
+def unmasked(values: np.ma.MaskedArray[Any, Any]) -> NDArray[Any]:
+    """The same with None for each value that is masked."""
+    if not np.ma.is_masked(values):
+        return np.asarray(values.data)
+    filled = values.data.astype(object)
+    filled[np.ma.getmaskarray(values)] = None
+    return filled
 
 
 def _unique(names: Sequence[str]) -> None:
