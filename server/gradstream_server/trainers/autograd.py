@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, linear, mse_loss
 
 from gradstream_server.trainers import batches, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
@@ -34,6 +34,9 @@ class AutogradTrainer:
             .requires_grad_()
             for name, shape in shapes.items()
         }
+        self._tensors = tuple(self._parameters.values())
+        # The same numbers in the same memory, of which nothing is recorded: what is updated.
+        self._values = {name: parameter.detach() for name, parameter in self._parameters.items()}
         self._views = views(self._parameters)
         self._read = reader(problem.device)
 
@@ -45,6 +48,9 @@ class AutogradTrainer:
         self._decay = {name: decay + (problem.l2 if name == "weight" else 0.0) for name in shapes}
         self._momentum = options["momentum"]
         self._velocity: dict[str, Tensor] = {}  # as the parameters; empty before the first update
+        # Whether an update takes the gradient as it is.
+        unclipped = problem.clipping.name == "none"
+        self._is_plain = unclipped and not self._momentum and not any(self._decay.values())
 
         self._learning_rate = problem.learning_rate
         self._schedule = schedules.of(problem)
@@ -97,10 +103,8 @@ class AutogradTrainer:
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
         """Update once for each batch; the squared error or log loss of the epoch, summed (0-d)."""
         learning_rate, mean = self._learning_rate, self._problem.reduction == "mean"
-        clipping = self._problem.clipping.name
-        plain = not self._momentum and not any(self._decay.values()) and clipping == "none"
         logistic = self._problem.loss.name == "log_loss"
-        parameters = tuple(self._parameters.values())
+        parameters, values = self._tensors, tuple(self._values.values())
         total = None
         for features, targets, elements in epoch:
             if logistic:
@@ -109,16 +113,15 @@ class AutogradTrainer:
                 # ((predictions - targets) ** 2).sum(), with one step to walk back through instead of three.
                 loss = mse_loss(self._scores(features), targets, reduction="sum")
             gradients = torch.autograd.grad(loss, parameters)
-            with torch.no_grad():
-                # The gradient of the mean is that of the sum, divided by the number of elements.
-                factor = 1 / elements if mean else 1
-                if plain:
-                    for parameter, gradient in zip(parameters, gradients, strict=True):
-                        parameter.sub_(gradient, alpha=learning_rate * factor)
-                else:
-                    directions = self._directions([factor * gradient for gradient in gradients])
-                    for parameter, direction in zip(parameters, directions, strict=True):
-                        parameter.sub_(direction, alpha=learning_rate)
+            # The gradient of the mean is that of the sum, divided by the number of elements.
+            factor = 1 / elements if mean else 1
+            if self._is_plain:
+                for value, gradient in zip(values, gradients, strict=True):
+                    value.sub_(gradient, alpha=learning_rate * factor)
+            else:
+                directions = self._directions([factor * gradient for gradient in gradients])
+                for value, direction in zip(values, directions, strict=True):
+                    value.sub_(direction, alpha=learning_rate)
             loss = loss.detach()
             total = loss if total is None else total + loss
         return total
@@ -142,8 +145,8 @@ class AutogradTrainer:
             bound = clipping.options["max_value"]
             gradients = [gradient.clamp(-bound, bound) for gradient in gradients]
         directions = []
-        for (name, parameter), gradient in zip(self._parameters.items(), gradients, strict=True):
-            direction = gradient + self._decay[name] * parameter if self._decay[name] else gradient
+        for (name, value), gradient in zip(self._values.items(), gradients, strict=True):
+            direction = gradient + self._decay[name] * value if self._decay[name] else gradient
             if self._momentum:
                 if name in self._velocity:
                     taken = (1 - options["dampening"]) * direction
@@ -157,8 +160,7 @@ class AutogradTrainer:
 
     def _scores(self, features: Tensor) -> Tensor:
         """X W' + b: the predictions of a linear model, (b, t)."""
-        scores: Tensor = features @ self._parameters["weight"].T
-        return scores + self._parameters["bias"] if "bias" in self._parameters else scores
+        return linear(features, *self._tensors)
 
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)
