@@ -47,12 +47,12 @@ class Faults:
     def kill_server(self) -> None:
         """Kill the server, perhaps with all its workers, and perhaps the next one while it starts."""
         self._await_moment(*self._chance.choice((("data", "checkpoints"), ("gradstream.sqlite-wal",))))
+        self._scene.count("faults: servers killed")
         if self._chance.random() < 0.3:
             self._target.kill_all()
-            self._scene.count("faults: servers killed with all workers")
+            self._scene.count("faults: servers killed, with all workers")
         else:
             self._target.kill()
-            self._scene.count("faults: servers killed")
         self._come_back()
 
     def stop_server(self) -> None:

@@ -1,11 +1,11 @@
 """What may be left of a server that has stopped: nothing but its jobs and their data."""
 
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tests.chaos.target import Target
+from tests.processes import command_line
 
 from gradstream import Job
 
@@ -17,7 +17,7 @@ _OWN = {
     "gradstream.sqlite-shm",
     "gradstream.sqlite-reserve",
 }
-_UNUSED = ("datasets", "matrices", "uploads")
+_PASSING = ("matrices", "uploads")
 
 
 def stray_processes(target: Target) -> Iterator[str]:
@@ -26,15 +26,12 @@ def stray_processes(target: Target) -> Iterator[str]:
     while (left := target.processes()) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in left:
-        command = ""
-        with suppress(OSError):
-            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-        yield f"process {pid} is left: {command}"
+        yield f"process {pid} is left: {command_line(pid)}"
 
 
-def stray_files(data_dir: Path, jobs: list[Job]) -> Iterator[str]:
-    """Files that belong to no job, when all jobs have ended and the server has stopped."""
-    digests = {job.spec.data_digest for job in jobs if not job.spec.reference}
+def stray_files(data_dir: Path, jobs: list[Job], datasets: Collection[str]) -> Iterator[str]:
+    """Files that belong to no job and no data set, when all jobs have ended and the server has stopped."""
+    digests = {job.spec.data_digest for job in jobs if not (job.spec.reference or job.spec.dataset)}
     data = {f"{digest}.npy" for digest in digests}
     for path in sorted((data_dir / "data").iterdir()):
         if path.name not in data:
@@ -43,11 +40,14 @@ def stray_files(data_dir: Path, jobs: list[Job]) -> Iterator[str]:
         yield f"data/{name} is gone, which a job has"
     for path in sorted((data_dir / "checkpoints").rglob("*")):
         yield f"{path.relative_to(data_dir)} is left, and no job lives"
-    for folder in _UNUSED:
+    for path in sorted((data_dir / "datasets").iterdir()):
+        if path.name not in datasets:
+            yield f"datasets/{path.name} is left, and is no data set"
+    for folder in _PASSING:
         for path in sorted((data_dir / folder).iterdir()):
-            yield f"{path.relative_to(data_dir)} is left, and nobody uploads"
+            yield f"{path.relative_to(data_dir)} is left, and nobody uploads or trains"
     for path in sorted(data_dir.iterdir()):
-        if path.name not in {"data", "checkpoints", *_UNUSED, *_OWN}:
+        if path.name not in {"data", "checkpoints", "datasets", *_PASSING, *_OWN}:
             yield f"{path.name} is left"
 
 

@@ -59,6 +59,7 @@ class References:
     def _train(self, plan: Plan, epochs: int | None = None) -> Reference:
         options = plan.options if epochs is None else SpecOptions(**{**plan.options, "epochs": epochs})
         with Client(self._address) as client:
+            plan.upload(client)
             log = list(client.train(*plan.data(), **options).events())
         started = next(event for event in log if isinstance(event, Started))
         assert isinstance(log[-1], Completed | StateChange)

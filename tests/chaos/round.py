@@ -37,7 +37,9 @@ _ENOUGH = {
     "faults: cuts of all connections": 3,
     "faults: stalls of all connections": 1,
 }
-"""Below this a round has shown little, and goes on for as long again at most."""
+"""Below this a round has shown little, and goes on for a while: a busy machine does less in a second."""
+_LONGEST = 3
+"""As many times as long as asked for."""
 _LONGEST_PAUSE_S = 0.2
 _END_S = 120
 """Within this all jobs have to end once nothing disturbs them any more."""
@@ -86,7 +88,9 @@ def _disturb(scene: Scene, seconds: float) -> list[Job]:
         watchers = Watchers(scene, clients)
         dice = Dice(scene, Users(scene, clients, watchers), watchers, faults)
         begin = time.monotonic()
-        while (passed := time.monotonic() - begin) < seconds or (passed < 2 * seconds and _lacks(scene)):
+        while (passed := time.monotonic() - begin) < seconds or (
+            passed < _LONGEST * seconds and _lacks(scene)
+        ):
             dice.roll()
             time.sleep(scene.chance.uniform(0, _LONGEST_PAUSE_S))
         faults.end()

@@ -35,6 +35,8 @@ class Users:
 
     def start(self, plan: Plan, chance: random.Random) -> None:
         """Start a job, and watch it to its end."""
+        with self._clients.one(chance) as client:
+            self._clients.patiently(lambda: plan.upload(client))
         request_id, priority = random_uuid(chance), chance.choice((0, 0, 0, -5, 5))
         twin = None
         if chance.random() < 0.3:

@@ -24,7 +24,8 @@ def judge(scene: Scene, jobs: list[Job], references: References) -> None:
         for check in (breaches(job.log, job.answers), differences(job, references), contradictions(job)):
             for what in check:
                 scene.find(f"{job}: {what}")
-    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs)):
+    datasets = {str(plan.table.selection["dataset"]) for plan in scene.plans if plan.table}
+    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs, datasets)):
         scene.find(what)
     for what in complaints(scene.target.log):
         scene.find(what)
