@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradstream.spec import SpecOptions
-from gradstream.tensor import as_floats, refused, tensor_of
+from gradstream.tensor import as_floats, fill, refused
 from gradstream.v1 import spec_pb2
 
 _PLAIN_OPTIONS = (
@@ -77,10 +77,10 @@ def build_spec(
     for name, value in (options.get("initial_parameters") or {}).items():
         field = f"spec.initial_parameters[{name}]"
         array = _as_parameter(as_floats(value, field), name, *shape)
-        spec.initial_parameters.add(name=name, value=tensor_of(array))
+        fill(spec.initial_parameters.add(name=name).value, array)
     if "predict_rows" in given:
         rows = as_floats(options["predict_rows"], "spec.predict_rows")
-        spec.predict_rows.CopyFrom(tensor_of(_as_rows(rows, shape[1])))
+        fill(spec.predict_rows, _as_rows(rows, shape[1]))
     return spec
 
 
@@ -149,8 +149,8 @@ def _add_data(
     y = as_floats(targets, "spec.inline_data.targets")
     if x.ndim == 1:
         x = x[:, None]
-    spec.inline_data.features.CopyFrom(tensor_of(x))
-    spec.inline_data.targets.CopyFrom(tensor_of(y))
+    fill(spec.inline_data.features, x)
+    fill(spec.inline_data.targets, y)
     spec.inline_data.feature_names.extend(_names(options.get("feature_names"), features))
     spec.inline_data.target_names.extend(_names(options.get("target_names"), targets))
     return (y.shape[1] if y.ndim > 1 else 1), (x.shape[1] if x.ndim > 1 else 1)

@@ -54,10 +54,14 @@ def unmasked(values: T, field: str, reason: str = "INVALID_SPEC") -> T:
     return values
 
 
-def tensor_of(array: NDArray[np.floating]) -> spec_pb2.Tensor:
-    """The message for an array of float32 or float64, of any shape and byte order."""
-    dtype, wire = _WIRE_DTYPE[array.dtype.newbyteorder("=")]
-    return spec_pb2.Tensor(dtype=dtype, shape=array.shape, data=array.astype(wire, copy=False).tobytes())
+def fill(tensor: spec_pb2.Tensor, array: NDArray[np.floating]) -> None:
+    """Make an empty message that of an array of float32 or float64, of any shape and byte order.
+
+    In its place: what is put into another message once it is made is copied, and that may be a gigabyte.
+    """
+    tensor.dtype, wire = _WIRE_DTYPE[array.dtype.newbyteorder("=")]
+    tensor.shape.extend(array.shape)
+    tensor.data = array.astype(wire, copy=False).tobytes()
 
 
 def array_of(tensor: spec_pb2.Tensor) -> NDArray[np.floating]:
