@@ -12,6 +12,9 @@ _ARGUMENTS = {
     "spec.dataset.max_categories": "max_categories",
     "spec.dataset.nulls": "nulls",
     "spec.dataset": "dataset",
+    "spec.validation.metrics": "metrics",
+    "spec.validation": "validation",
+    "spec.stopping.after_seconds": "stop_after_seconds",
     "begin.name": "name",
     "begin.size_bytes": "size",
 }
@@ -28,4 +31,4 @@ def argument_of_field(field: str) -> str:
     part, options, option = field.removeprefix("spec.").partition(".options.")
     if options:
         return f"{part}.{option}"
-    return field.removeprefix("spec.").partition(".")[0].partition("[")[0] or field
+    return field.removeprefix("spec.").removeprefix("stopping.").partition(".")[0].partition("[")[0] or field

@@ -120,6 +120,16 @@ class Client:
                 Default "sgd".
             schedule: how the learning rate changes from epoch to epoch, alike. Default "none".
             clipping: what is done to a gradient that is too long, alike. Default "none".
+            validation: rows that the model is measured on after each epoch, and that nothing is learnt from:
+                a share of the rows such as 0.2; a whole number, so many of the last rows; features and
+                targets; or with `dataset` another data set, or its digest. Default: none.
+            metrics: what is measured of them beside the loss, such as "mae" or "auc". Default: all that fit.
+            patience: end training when the validation loss (without validation, the loss) has not improved
+                for so many epochs. Default: it is not ended so.
+            monitor: what has to improve instead, such as "accuracy".
+            min_delta: by more than how much it has to, to count. Default 0.
+            restore_best: whether the model is that of the best epoch. Default: with `patience` only.
+            stop_after_seconds: end training then, with what it has reached. Default: no limit.
             mixed_precision: whether the forward pass is in 16 bits, alike. Default "none".
 
         Returns once the server has accepted it. Raises InvalidArgumentError, with a violation for each field,
@@ -259,7 +269,7 @@ class Client:
         at_once: how many jobs may be there that have not ended. Default: as many as the server has workers.
         group: the group of the jobs. A sweep of a group that is there already goes on with it: what was
             trained is not trained again. Default: a new one.
-        objective: what to look for: the final "loss".
+        objective: what to look for: the final "loss", with validation that of the validation rows.
 
         Each run is a job of its own. One that fails counts as worse than all others. Raises ValueError for
         what cannot be varied; iterating raises what `create` does, and the jobs that are there go on.

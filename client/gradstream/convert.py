@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from google.protobuf import struct_pb2
@@ -23,7 +24,7 @@ from gradstream.events import (
     StateChange,
 )
 from gradstream.job import Job, JobState
-from gradstream.request import PART_OPTIONS
+from gradstream.request import PART_OPTIONS, STOPPING_OPTIONS
 from gradstream.server_info import Device, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
 from gradstream.spec import JsonValue, Part, Spec
 from gradstream.status import fault_of_status
@@ -34,6 +35,11 @@ _STATES: dict[int, JobState] = {
     number: JobState[name.removeprefix("JOB_STATE_")]
     for name, number in event_pb2.JobState.items()
     if name != "JOB_STATE_UNSPECIFIED"
+}
+_ENDS: dict[int, str] = {
+    number: name.removeprefix("TRAINING_END_")
+    for name, number in event_pb2.TrainingEnd.items()
+    if number != event_pb2.TRAINING_END_UNSPECIFIED
 }
 _COLUMN_TYPES: dict[int, ColumnType] = {
     number: ColumnType[name.removeprefix("COLUMN_TYPE_")]
@@ -73,7 +79,31 @@ def spec_of(message: spec_pb2.Spec) -> Spec:
         parts={kind: _part_of(getattr(message, kind)) for kind in PART_OPTIONS},
         classes=tuple(message.classes),
         data_digest=data.digest or selection.digest,
+        **_validation_of(message.validation),
+        **_stopping_of(message.stopping),
     )
+
+
+def _validation_of(message: spec_pb2.Validation) -> dict[str, Any]:
+    """Fields of a spec; none for no validation."""
+    which = message.WhichOneof("rows")
+    return {
+        "validation_fraction": message.fraction if which == "fraction" else None,
+        "validation_rows": message.last_rows if which == "last_rows" else None,
+        "validation_dataset": message.dataset if which == "dataset" else None,
+        "metrics": tuple(message.metrics),
+    }
+
+
+def _stopping_of(message: spec_pb2.Stopping) -> dict[str, Any]:
+    """Fields of a spec; those that are set."""
+    fields = {option: getattr(message, field) for option, field in STOPPING_OPTIONS.items()}
+    fields = {**fields, "stop_after_epochs": message.after_epochs}
+    monitors = bool(message.monitor)
+    return {
+        name: value if value or (monitors and name in ("min_delta", "restore_best")) else None
+        for name, value in fields.items()
+    }
 
 
 def _part_of(message: spec_pb2.Choice) -> Part:
@@ -110,6 +140,9 @@ def job_of(message: job_pb2.Job) -> Job:
         last_sequence=message.last_sequence,
         epochs_done=message.epochs_done,
         last_loss=message.last_loss if message.HasField("last_loss") else None,
+        last_validation_loss=(
+            message.last_validation_loss if message.HasField("last_validation_loss") else None
+        ),
         jobs_ahead=message.jobs_ahead if message.HasField("jobs_ahead") else None,
         fault=fault_of_status(message.error) if message.HasField("error") else None,
         priority=message.priority,
@@ -175,6 +208,7 @@ def _started_of(head: _Head, message: event_pb2.Started) -> Started:
         predictions=_tensor_of(message, "predictions"),
         parameters=_parameters_of(message.parameters),
         scaling=_scaling_of(message),
+        validation_rows=message.validation_rows,
     )
 
 
@@ -191,7 +225,11 @@ def _epoch_updates_of(head: _Head, message: event_pb2.EpochUpdates) -> EpochUpda
         column.name: _frozen(column.values).reshape(len(epochs), *column.shape)
         for column in message.parameters
     }
-    return EpochUpdates(*head, epochs, _frozen(message.losses), parameters or None)
+    validation_losses = _frozen(message.validation_losses) if message.validation_losses else None
+    metrics = {column.name: _frozen(column.values) for column in message.metrics}
+    return EpochUpdates(
+        *head, epochs, _frozen(message.losses), parameters or None, validation_losses, metrics
+    )
 
 
 def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
@@ -212,6 +250,11 @@ def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
         ),
         training_seconds=message.training_seconds,
         scaling=_scaling_of(message),
+        validation_loss=message.validation_loss if message.HasField("validation_loss") else None,
+        metrics={metric.name: metric.value for metric in message.metrics},
+        best_epoch=message.best_epoch or None,
+        restored=message.restored,
+        end=_ENDS.get(message.end, ""),
     )
 
 

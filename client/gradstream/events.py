@@ -1,8 +1,9 @@
 """What happens to a job, as values. Arrays in them are read-only: `.copy()` gives one to change."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,7 @@ class Started(Event):
     spec: Spec
     """The spec with every field set."""
     rows: int
+    """Rows that are learnt from."""
     features: int
     targets: int
     predictions: FloatArray | None
@@ -67,6 +69,8 @@ class Started(Event):
     """Where training starts: weight (targets, features) and, with an intercept, bias (targets)."""
     scaling: Scaling | None
     """How the features were scaled; None when they were not."""
+    validation_rows: int = 0
+    """Rows that the model is measured on beside them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +83,10 @@ class EpochUpdate(Event):
     """Mean squared error of the epoch's forward pass, before its update."""
     parameters: dict[str, NDArray[np.float64]] | None
     """The parameters after the update, as trained; None for a model of more than 64 numbers."""
+    validation_loss: float | None = None
+    """The loss of the validation rows after the update; None without validation."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What else is measured of these rows, by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,6 +97,9 @@ class EpochUpdates(Event):
     losses: NDArray[np.float64]
     parameters: dict[str, NDArray[np.float64]] | None
     """Shapes (epochs, targets, features) for the weight and (epochs, targets) for the bias."""
+    validation_losses: NDArray[np.float64] | None = None
+    """None without validation."""
+    metrics: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.epochs)
@@ -97,20 +108,37 @@ class EpochUpdates(Event):
         """One update for each epoch, from position `first` on."""
         numbers, losses = self.epochs[first:].tolist(), self.losses[first:].tolist()
         head = (self.job, self.sequence, self.attempt, self.time)
-        if self.parameters is None:
-            for epoch, loss in zip(numbers, losses, strict=True):
-                yield EpochUpdate(*head, epoch, loss, None)
+        parameters = repeat(None) if self.parameters is None else _by_epoch(self.parameters, first)
+        if self.validation_losses is None:
+            for epoch, loss, values in zip(numbers, losses, parameters, strict=False):
+                yield EpochUpdate(*head, epoch, loss, values)
             return
-        names = tuple(self.parameters)
-        columns = [column[first:] for column in self.parameters.values()]
-        for epoch, loss, *values in zip(numbers, losses, *columns, strict=True):
-            yield EpochUpdate(*head, epoch, loss, dict(zip(names, values, strict=True)))
+        measured = self.validation_losses[first:].tolist()
+        metrics = {name: column[first:].tolist() for name, column in self.metrics.items()}
+        for i, (epoch, loss, values) in enumerate(zip(numbers, losses, parameters, strict=False)):
+            here = {name: column[i] for name, column in metrics.items()}
+            yield EpochUpdate(*head, epoch, loss, values, measured[i], here)
 
     def after(self, count: int) -> "EpochUpdates":
         """The same without the first `count` epochs."""
         parameters = self.parameters and {name: column[count:] for name, column in self.parameters.items()}
         head = (self.job, self.sequence, self.attempt, self.time)
-        return EpochUpdates(*head, self.epochs[count:], self.losses[count:], parameters)
+        return EpochUpdates(
+            *head,
+            self.epochs[count:],
+            self.losses[count:],
+            parameters,
+            None if self.validation_losses is None else self.validation_losses[count:],
+            {name: column[count:] for name, column in self.metrics.items()},
+        )
+
+
+def _by_epoch(
+    columns: dict[str, NDArray[np.float64]], first: int
+) -> Iterator[dict[str, NDArray[np.float64]]]:
+    names = tuple(columns)
+    for values in zip(*(column[first:] for column in columns.values()), strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +154,8 @@ class JobWarning(Event):
     """Something that the job goes on in spite of."""
 
     reason: str
-    """What programs can rely on: CHECKPOINT_DAMAGED, CHECKPOINT_NOT_WRITTEN, ENVIRONMENT_CHANGED."""
+    """What programs can rely on: CHECKPOINT_DAMAGED, CHECKPOINT_NOT_WRITTEN, ENVIRONMENT_CHANGED,
+    METRIC_LEFT_OUT."""
     message: str
     """What it is, in a sentence for people."""
 
@@ -163,7 +192,7 @@ class Completed(Event):
     epochs: int
     """Epochs trained."""
     final_loss: float
-    """Loss of the last epoch."""
+    """Loss of the last epoch; when `restored`, of the best. So are predictions, parameters and validation."""
     predictions: FloatArray | None
     """What the trained model predicts for `spec.predict_rows`, shape (rows, targets)."""
     parameters: dict[str, FloatArray]
@@ -175,6 +204,17 @@ class Completed(Event):
     """From the first epoch to the last, without loading."""
     scaling: Scaling | None = None
     """How features are scaled before `parameters` apply to them; None when they are not."""
+    validation_loss: float | None = None
+    """Loss of the validation rows; None without any."""
+    metrics: dict[str, float] = field(default_factory=dict)
+    """What else is measured of these rows, by name."""
+    best_epoch: int | None = None
+    """The epoch in which what is monitored was best; None where nothing is."""
+    restored: bool = False
+    """Whether the parameters are those of the best epoch, instead of the last."""
+    end: str = ""
+    """What has ended training: EPOCHS (all were trained), NO_IMPROVEMENT (for `patience` epochs) or TIME
+    (`stop_after_seconds`). Empty where nothing has, and where the server did not tell."""
 
     @property
     def parameters_in_own_units(self) -> dict[str, FloatArray]:

@@ -63,3 +63,5 @@ class Job:
     """Last epoch in its newest checkpoint, from which it would go on; 0 without one."""
     group: str
     """What it has in common with the jobs that belong to it; empty for none."""
+    last_validation_loss: float | None = None
+    """Validation loss of the last epoch reported; None without validation."""

@@ -93,7 +93,12 @@ class Operations:
                 reason="JOB_NOT_SUCCEEDED",
             )
         original = await self.result(job_of(message))
-        return await self.train(message.spec, request_id), original.receipt
+        spec = message.spec
+        if spec.stopping.after_seconds:
+            # How many epochs it was in that time, no clock would say again.
+            spec.stopping.ClearField("after_seconds")
+            spec.stopping.after_epochs = original.epochs
+        return await self.train(spec, request_id), original.receipt
 
     async def result(self, job: Job) -> Completed:
         """What a job that has ended has led to. Raises JobEndedError for one without a result."""

@@ -206,7 +206,8 @@ class Reader:
             return
         self._pending.append(event)
         if isinstance(event, EpochUpdates):
-            self.curve.extend(event.epochs, event.losses)
+            more = {} if event.validation_losses is None else {"validation loss": event.validation_losses}
+            self.curve.extend(event.epochs, event.losses, {**more, **event.metrics})
         elif isinstance(event, StateChange):
             self.state, self.jobs_ahead = event.state, event.jobs_ahead
         elif isinstance(event, Started):

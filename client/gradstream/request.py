@@ -1,7 +1,7 @@
 """From arrays and options to the spec that is sent."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradstream.spec import SpecOptions
 from gradstream.tensor import as_floats, fill, refused
 from gradstream.v1 import spec_pb2
+from gradstream.validation import add_validation, are_rows, with_rows
 
 _PLAIN_OPTIONS = (
     "device",
@@ -24,6 +25,14 @@ _PLAIN_OPTIONS = (
     "max_memory_bytes",
     "max_seconds",
 )
+STOPPING_OPTIONS = {
+    "patience": "patience",
+    "monitor": "monitor",
+    "min_delta": "min_delta",
+    "restore_best": "restore_best",
+    "stop_after_seconds": "after_seconds",
+}
+"""Options, and the fields of `Stopping` that they set."""
 PART_OPTIONS = ("model", "loss", "initialization", "optimizer", "schedule", "clipping", "mixed_precision")
 _REDUCTIONS = {"mean": spec_pb2.GRADIENT_REDUCTION_MEAN, "sum": spec_pb2.GRADIENT_REDUCTION_SUM}
 _DTYPES = {"float32": spec_pb2.DTYPE_FLOAT32, "float64": spec_pb2.DTYPE_FLOAT64}
@@ -62,11 +71,20 @@ def build_spec(
     given = {name: value for name, value in options.items() if value is not None}
     spec = spec_pb2.Spec(trainer=str(given.get("trainer", "manual")))
     for name in given.keys() & set(_PLAIN_OPTIONS):
-        _assign(spec, name, given[name])
+        _assign(spec, name, given[name], "spec")
     if "gradient_reduction" in given:
         spec.gradient_reduction = _choice(_REDUCTIONS, given["gradient_reduction"], "spec.gradient_reduction")
     if "dtype" in given:
         spec.dtype = _choice(_DTYPES, given["dtype"], "spec.dtype")
+    for option, field in STOPPING_OPTIONS.items():
+        if option in given:
+            _assign(spec.stopping, field, given[option], "spec.stopping")
+    metrics = options.get("metrics") or ()
+    # Even none of them would make the message one that is there.
+    if names := [metrics] if isinstance(metrics, str) else [str(each) for each in metrics]:
+        spec.validation.metrics.extend(names)
+    if "validation" in given and not are_rows(options["validation"]):
+        add_validation(spec.validation, options["validation"])
     for name in PART_OPTIONS:
         if name in given:
             _choose(getattr(spec, name), given[name], f"spec.{name}")
@@ -84,17 +102,18 @@ def build_spec(
     return spec
 
 
-def _assign(spec: spec_pb2.Spec, name: str, value: Any) -> None:
+def _assign(message: spec_pb2.Spec | spec_pb2.Stopping, name: str, value: Any, path: str) -> None:
     """Set a plain field; protobuf says itself which values do not fit its type."""
     try:
-        setattr(spec, name, value.item() if isinstance(value, np.generic) else value)
+        setattr(message, name, value.item() if isinstance(value, np.generic) else value)
     except (TypeError, ValueError) as error:
-        if isinstance(getattr(spec, name), int) and _is_whole(value):
+        field = f"{path}.{name}"
+        if isinstance(getattr(message, name), int) and _is_whole(value):
             least = 0 if name in ("seed", "max_memory_bytes") else 1
-            raise refused(f"spec.{name}", f"is {value}; it has to be from {least} to {_LARGEST}") from error
+            raise refused(field, f"is {value}; it has to be from {least} to {_LARGEST}") from error
         kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-        wanted = kind.get(type(getattr(spec, name)), "of another type")
-        raise refused(f"spec.{name}", f"must be {wanted}, not {value!r}") from error
+        wanted = kind.get(type(getattr(message, name)), "of another type")
+        raise refused(field, f"must be {wanted}, not {value!r}") from error
 
 
 def _choose(message: spec_pb2.Choice, given: object, field: str) -> None:
@@ -138,7 +157,10 @@ def _add_data(
     spec: spec_pb2.Spec, features: ArrayLike | None, targets: ArrayLike | None, options: SpecOptions
 ) -> tuple[int, int]:
     """Add the data to the spec; return the number of targets and of features."""
+    validation = options.get("validation")
     if features is None and targets is None:
+        if are_rows(validation):
+            raise refused("spec.validation", "is rows, which needs features and targets to learn from")
         if options.get("feature_names") or options.get("target_names"):
             raise refused("spec.inline_data.feature_names", "need features and targets to name")
         return 1, 1
@@ -149,6 +171,8 @@ def _add_data(
     y = as_floats(targets, "spec.inline_data.targets")
     if x.ndim == 1:
         x = x[:, None]
+    if are_rows(validation):
+        x, y = with_rows(spec, x, y, cast(Sequence[ArrayLike], validation))
     fill(spec.inline_data.features, x)
     fill(spec.inline_data.targets, y)
     spec.inline_data.feature_names.extend(_names(options.get("feature_names"), features))
@@ -165,6 +189,9 @@ def _add_selection(
         raise refused("spec.dataset.digest", "is missing; name the data set that the columns are of")
     if features is not None or targets is not None:
         raise refused("spec.dataset", "is given and so are features or targets: give one of them")
+    if are_rows(options.get("validation")):
+        what = "is rows, but those to learn from are a data set's: upload them, and give that data set"
+        raise refused("spec.validation", what)
     selection = spec.dataset
     selection.digest = dataset if isinstance(dataset, str) else dataset.digest
     for name, option in (

@@ -57,6 +57,15 @@ class WatchedRun:
         """Losses of the epochs received, shape (n,)."""
         return self._reader.curve.losses
 
+    @property
+    def validation_losses(self) -> NDArray[np.float64]:
+        """Losses of the validation rows after these epochs, shape (n,); empty without validation."""
+        return self._reader.curve.column("validation loss")
+
+    def metric(self, name: str) -> NDArray[np.float64]:
+        """A metric of the validation rows after these epochs, shape (n,); empty where it is not measured."""
+        return self._reader.curve.column(name)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of job {self.job}: {self.state}, {len(self.losses)} epochs received>"
 

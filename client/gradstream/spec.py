@@ -88,6 +88,24 @@ class SpecOptions(TypedDict, total=False):
     """How the learning rate changes from epoch to epoch: "none" (the default), "cosine" and others."""
     clipping: Choice
     """What is done to a gradient that is too long: "none" (the default), "norm" or "value"."""
+    validation: "float | int | tuple[ArrayLike, ArrayLike] | Dataset | str"
+    """Rows that the model is measured on after each epoch, and that nothing is learnt from: a share of the
+    rows, such as 0.2, drawn by `seed`; a whole number: so many of the last rows; features and targets; or,
+    with `dataset`, another data set with the same columns, or its digest. Default: none."""
+    metrics: Sequence[str]
+    """What is measured of them beside the loss: of numbers "mae", "rmse" and "r2", of classes "accuracy",
+    "log_loss" and "auc". Default: all that fit the loss."""
+    patience: int
+    """End training when what is monitored has not improved for so many epochs. Default: it is not."""
+    monitor: str
+    """What that is: "validation_loss" (the default with validation), "loss" (without), or a metric."""
+    min_delta: float
+    """By more than how much it has to improve to count. Default 0."""
+    restore_best: bool
+    """Whether the model is that of the best epoch instead of the last. Default: with `patience` only."""
+    stop_after_seconds: float
+    """End training, successfully, with the first epoch that is over so many seconds after the first began;
+    0: no limit. Default: none."""
     mixed_precision: Choice
     """Whether the forward pass is computed in 16 bits: "none" (the default), "bfloat16" or "float16"."""
 
@@ -141,3 +159,19 @@ class Spec:
     """Names of the classes, by number; empty where the targets are numbers."""
     data_digest: str
     """SHA-256 of the data in hexadecimal."""
+    validation_fraction: float | None = None
+    """The share of the rows that is measured on. Of this and the next two one is there, or none."""
+    validation_rows: int | None = None
+    """How many of the last rows are measured on."""
+    validation_dataset: str | None = None
+    """The digest of the data set that is measured on."""
+    metrics: tuple[str, ...] = ()
+    """What is measured of these rows beside the loss."""
+    patience: int | None = None
+    monitor: str | None = None
+    """None, as the next two, where neither `patience` nor `restore_best` asks for it."""
+    min_delta: float | None = None
+    restore_best: bool | None = None
+    stop_after_seconds: float | None = None
+    stop_after_epochs: int | None = None
+    """Set by a replay: training ends after so many epochs, though schedules reckon with all."""

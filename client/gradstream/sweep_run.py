@@ -21,7 +21,8 @@ class SweepRun:
     result: Completed | None = None
     """What it has led to; None before its end, and when it has failed or was cancelled."""
     value: float | None = None
-    """What the sweep looks for, the final loss: lower is better. None without a result that is a number."""
+    """What the sweep looks for, the final loss, with validation that of the validation rows: lower is better.
+    None without a result that is a number."""
 
     @property
     def state(self) -> JobState:

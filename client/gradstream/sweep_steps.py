@@ -27,7 +27,9 @@ from gradstream.spec import SpecOptions
 from gradstream.sweep_run import SweepRun
 from gradstream.v1.spec_pb2 import Spec
 
-OBJECTIVES: Mapping[str, Callable[[Completed], float]] = {"loss": lambda result: result.final_loss}
+OBJECTIVES: Mapping[str, Callable[[Completed], float]] = {
+    "loss": lambda result: result.final_loss if result.validation_loss is None else result.validation_loss,
+}
 """What a sweep may look for, by name; lower is better."""
 
 _LIVE = [state for state in JobState if not state.final and state is not JobState.UNKNOWN]

@@ -107,7 +107,12 @@ anything = st.builds(
         predictions=st.none() | numbers,
         unscaled_parameters=st.none() | named,
         scaling=st.none() | st.tuples(doubles, doubles),
+        validation_loss=st.none() | st.floats(),
+        metrics=st.dictionaries(st.text(max_size=5), st.floats(), max_size=3),
+        best_epoch=st.integers(0, 2**62),
+        restored=st.booleans(),
     ),
+    best_value=st.floats(),
 )
 
 
@@ -307,7 +312,7 @@ def test_a_file_that_somebody_has_made_up_is_damaged_too(tmp_path: Path, field: 
     made_up = json.dumps(json.loads(header) | {field: value}).encode()
     for content in (made_up + b"\n" + numbers, b"no line", b"\xff\n", b"[" * 100_000 + b"\n"):
         digest = hashlib.sha256(content).hexdigest()
-        path.write_bytes(f"gradstream checkpoint, format 1, sha256 {digest}\n".encode() + content)
+        path.write_bytes(f"gradstream checkpoint, format 2, sha256 {digest}\n".encode() + content)
         with pytest.raises(CheckpointUnusable, match="a of job job is damaged: its content is not"):
             store.read("job", "a")
 
@@ -325,9 +330,9 @@ def test_every_single_flipped_byte_is_noticed(tmp_path: Path) -> None:
 def test_another_format_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an update an operator would look for a defect of his disk."""
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoints, "FORMAT", 2)
+        patched.setattr(checkpoints, "FORMAT", 3)
         store, _ = written(tmp_path)
-    with pytest.raises(CheckpointUnusable, match="is of format 2; this version reads format 1"):
+    with pytest.raises(CheckpointUnusable, match="is of format 3; this version reads format 2"):
         store.read("job", "a")
 
 

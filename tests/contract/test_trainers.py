@@ -17,11 +17,11 @@ from gradstream_server.jobs import reference
 from gradstream_server.jobs.events import Completed, EpochUpdates, Event, Started
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import InlineData
-from gradstream_server.trainers import sufficient_statistics
+from gradstream_server.trainers import batches, sufficient_statistics
 from gradstream_server.trainers.catalogue import complete
 from gradstream_server.trainers.devices import to_numpy
 from gradstream_server.trainers.part import Choice
-from gradstream_server.trainers.problem import Problem, State, Trainer
+from gradstream_server.trainers.problem import Problem, Rows, State, Trainer
 from gradstream_server.trainers.registry import TRAINERS, load
 
 pytestmark = pytest.mark.parametrize("trainer", TRAINERS)
@@ -79,6 +79,29 @@ def a_problem(rows: int = 30, features: int = 3, targets: int = 2, dtype: str = 
     x = generator.normal(size=(rows, features)).astype(dtype)
     y = generator.normal(size=(rows, targets)).astype(dtype)
     return Problem(x, y, epochs=6, learning_rate=0.1, batch_size=rows)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_it_measures_rows_that_it_does_not_learn_from(
+    trainer: str, rows: int, reduction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user would stop at the wrong epoch, or what he measures would be learnt."""
+    monkeypatch.setattr(batches, "_TAKEN_NUMBERS", 50)  # Several blocks.
+    problem = replace(a_problem(), reduction=reduction, learning_rate=0.001)
+    others = a_problem(rows)
+    measured = load(trainer)(replace(problem, validation=Rows(others.features, others.targets)))
+    plain = load(trainer)(problem)
+    for _ in zip(measured.train(), plain.train(), strict=True):
+        loss, predictions = measured.validate()
+        np.testing.assert_array_equal(predictions.shape, others.targets.shape)
+        np.testing.assert_allclose(predictions, plain.predict(others.features), rtol=1e-12)
+        np.testing.assert_allclose(loss, ((predictions - others.targets) ** 2).mean(), rtol=1e-12)
+    assert shown_parameters(measured) == shown_parameters(plain)
+
+
+def shown_parameters(trainer: Trainer) -> list[bytes]:
+    return [to_numpy(value).tobytes() for value in trainer.parameters().values()]
 
 
 def shown(trainer: Trainer) -> Iterator[list[bytes]]:

@@ -88,15 +88,13 @@ class Encoder:
         places, name = self._places[column.name], column.name
         given = values.tolist()
         numbers = np.fromiter((_place(places, value) for value in given), np.intp, len(given))
-        if len(numbers) == 0 or numbers.min() >= 0:
-            return numbers
         if (numbers == _UNKNOWN).any():
             row = int(np.argmax(numbers == _UNKNOWN))
             value = given[row]
             hint = nearest(value, map(str, column.categories)) if isinstance(value, str) else ""
             what = f"row {row + 1} holds {value!r} in {name!r}, which is none of its categories"
             raise refused(name, f"{what}{hint or ': ' + listed(column.categories)}")
-        if self._fill is None:
+        if self._fill is None and (numbers == _MISSING).any():
             raise self._missing(int(np.argmax(numbers == _MISSING)), name)
         return numbers
 
@@ -167,7 +165,8 @@ def _numbers(name: str, values: NDArray[Any]) -> Floats:
 
 
 def _wide(values: NDArray[Any]) -> Floats:
-    return values.astype(np.float64)
+    with np.errstate(over="ignore"):
+        return values.astype(np.float64)
 
 
 def _number(name: str, row: int, value: Any) -> float:

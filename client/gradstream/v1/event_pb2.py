@@ -27,7 +27,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from gradstream.v1 import spec_pb2 as gradstream_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gradstream/v1/event.proto\x12\rgradstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18gradstream/v1/spec.proto\"\xc1\x03\n\rTrainingEvent\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cstate_change\x18\x05 \x01(\x0b\x32\x1a.gradstream.v1.StateChangeH\x00\x12)\n\x07started\x18\x06 \x01(\x0b\x32\x16.gradstream.v1.StartedH\x00\x12\x34\n\repoch_updates\x18\x07 \x01(\x0b\x32\x1b.gradstream.v1.EpochUpdatesH\x00\x12-\n\tcompleted\x18\x08 \x01(\x0b\x32\x18.gradstream.v1.CompletedH\x00\x12/\n\ncheckpoint\x18\t \x01(\x0b\x32\x19.gradstream.v1.CheckpointH\x00\x12)\n\x07warning\x18\n \x01(\x0b\x32\x16.gradstream.v1.WarningH\x00\x12-\n\theartbeat\x18\x0b \x01(\x0b\x32\x18.gradstream.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\xad\x01\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\rresult_so_far\x18\x05 \x01(\x0b\x32\x18.gradstream.v1.Completed\"\xe9\x01\n\x07Started\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x01(\x03\x12\x0f\n\x07targets\x18\x04 \x01(\x03\x12*\n\x0bpredictions\x18\x05 \x01(\x0b\x32\x15.gradstream.v1.Tensor\x12,\n\nparameters\x18\x06 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\'\n\x07scaling\x18\x07 \x01(\x0b\x32\x16.gradstream.v1.Scaling\"&\n\x07Scaling\x12\x0c\n\x04mean\x18\x01 \x03(\x01\x12\r\n\x05scale\x18\x02 \x03(\x01\"b\n\x0c\x45pochUpdates\x12\x0e\n\x06\x65pochs\x18\x01 \x03(\x03\x12\x0e\n\x06losses\x18\x02 \x03(\x01\x12\x32\n\nparameters\x18\x03 \x03(\x0b\x32\x1e.gradstream.v1.ParameterColumn\">\n\x0fParameterColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0e\n\x06values\x18\x03 \x03(\x01\"\x1b\n\nCheckpoint\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\"*\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"G\n\tHeartbeat\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12\x12\n\njobs_ahead\x18\x02 \x01(\x05\"\xac\x02\n\tCompleted\x12\x0e\n\x06\x65pochs\x18\x01 \x01(\x03\x12\x12\n\nfinal_loss\x18\x02 \x01(\x01\x12*\n\x0bpredictions\x18\x03 \x01(\x0b\x32\x15.gradstream.v1.Tensor\x12,\n\nparameters\x18\x04 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\x35\n\x13unscaled_parameters\x18\x05 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\'\n\x07receipt\x18\x06 \x01(\x0b\x32\x16.gradstream.v1.Receipt\x12\x18\n\x10training_seconds\x18\x07 \x01(\x01\x12\'\n\x07scaling\x18\r \x01(\x0b\x32\x16.gradstream.v1.Scaling\"\xc2\x01\n\x07Receipt\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x18\n\x10parameter_digest\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07threads\x18\x04 \x01(\x05\x12\x36\n\x08versions\x18\x05 \x03(\x0b\x32$.gradstream.v1.Receipt.VersionsEntry\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xca\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x14\n\x10JOB_STATE_PAUSED\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gradstream/v1/event.proto\x12\rgradstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x18gradstream/v1/spec.proto\"\xc1\x03\n\rTrainingEvent\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0cstate_change\x18\x05 \x01(\x0b\x32\x1a.gradstream.v1.StateChangeH\x00\x12)\n\x07started\x18\x06 \x01(\x0b\x32\x16.gradstream.v1.StartedH\x00\x12\x34\n\repoch_updates\x18\x07 \x01(\x0b\x32\x1b.gradstream.v1.EpochUpdatesH\x00\x12-\n\tcompleted\x18\x08 \x01(\x0b\x32\x18.gradstream.v1.CompletedH\x00\x12/\n\ncheckpoint\x18\t \x01(\x0b\x32\x19.gradstream.v1.CheckpointH\x00\x12)\n\x07warning\x18\n \x01(\x0b\x32\x16.gradstream.v1.WarningH\x00\x12-\n\theartbeat\x18\x0b \x01(\x0b\x32\x18.gradstream.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\xad\x01\n\x0bStateChange\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\njobs_ahead\x18\x03 \x01(\x05\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\x12/\n\rresult_so_far\x18\x05 \x01(\x0b\x32\x18.gradstream.v1.Completed\"\x82\x02\n\x07Started\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x01(\x03\x12\x0f\n\x07targets\x18\x04 \x01(\x03\x12*\n\x0bpredictions\x18\x05 \x01(\x0b\x32\x15.gradstream.v1.Tensor\x12,\n\nparameters\x18\x06 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\'\n\x07scaling\x18\x07 \x01(\x0b\x32\x16.gradstream.v1.Scaling\x12\x17\n\x0fvalidation_rows\x18\x08 \x01(\x03\"&\n\x07Scaling\x12\x0c\n\x04mean\x18\x01 \x03(\x01\x12\r\n\x05scale\x18\x02 \x03(\x01\"\xab\x01\n\x0c\x45pochUpdates\x12\x0e\n\x06\x65pochs\x18\x01 \x03(\x03\x12\x0e\n\x06losses\x18\x02 \x03(\x01\x12\x32\n\nparameters\x18\x03 \x03(\x0b\x32\x1e.gradstream.v1.ParameterColumn\x12\x19\n\x11validation_losses\x18\x04 \x03(\x01\x12,\n\x07metrics\x18\x05 \x03(\x0b\x32\x1b.gradstream.v1.MetricColumn\",\n\x0cMetricColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\">\n\x0fParameterColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0e\n\x06values\x18\x03 \x03(\x01\"\x1b\n\nCheckpoint\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\"*\n\x07Warning\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"G\n\tHeartbeat\x12&\n\x05state\x18\x01 \x01(\x0e\x32\x17.gradstream.v1.JobState\x12\x12\n\njobs_ahead\x18\x02 \x01(\x05\"\xd5\x03\n\tCompleted\x12\x0e\n\x06\x65pochs\x18\x01 \x01(\x03\x12\x12\n\nfinal_loss\x18\x02 \x01(\x01\x12*\n\x0bpredictions\x18\x03 \x01(\x0b\x32\x15.gradstream.v1.Tensor\x12,\n\nparameters\x18\x04 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\x35\n\x13unscaled_parameters\x18\x05 \x03(\x0b\x32\x18.gradstream.v1.Parameter\x12\'\n\x07receipt\x18\x06 \x01(\x0b\x32\x16.gradstream.v1.Receipt\x12\x18\n\x10training_seconds\x18\x07 \x01(\x01\x12\x1c\n\x0fvalidation_loss\x18\x08 \x01(\x01H\x00\x88\x01\x01\x12&\n\x07metrics\x18\t \x03(\x0b\x32\x15.gradstream.v1.Metric\x12\x12\n\nbest_epoch\x18\n \x01(\x03\x12\x10\n\x08restored\x18\x0b \x01(\x08\x12\'\n\x03\x65nd\x18\x0c \x01(\x0e\x32\x1a.gradstream.v1.TrainingEnd\x12\'\n\x07scaling\x18\r \x01(\x0b\x32\x16.gradstream.v1.ScalingB\x12\n\x10_validation_loss\"%\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"\xc2\x01\n\x07Receipt\x12\x13\n\x0b\x64\x61ta_digest\x18\x01 \x01(\t\x12\x18\n\x10parameter_digest\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x0f\n\x07threads\x18\x04 \x01(\x05\x12\x36\n\x08versions\x18\x05 \x03(\x0b\x32$.gradstream.v1.Receipt.VersionsEntry\x1a/\n\rVersionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*\xca\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_STATE_QUEUED\x10\x01\x12\x15\n\x11JOB_STATE_RUNNING\x10\x02\x12\x18\n\x14JOB_STATE_CANCELLING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x12\x14\n\x10JOB_STATE_PAUSED\x10\x07*|\n\x0bTrainingEnd\x12\x1c\n\x18TRAINING_END_UNSPECIFIED\x10\x00\x12\x17\n\x13TRAINING_END_EPOCHS\x10\x01\x12\x1f\n\x1bTRAINING_END_NO_IMPROVEMENT\x10\x02\x12\x15\n\x11TRAINING_END_TIME\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECEIPT_VERSIONSENTRY']._loaded_options = None
   _globals['_RECEIPT_VERSIONSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBSTATE']._serialized_start=1843
-  _globals['_JOBSTATE']._serialized_end=2045
+  _globals['_JOBSTATE']._serialized_start=2196
+  _globals['_JOBSTATE']._serialized_end=2398
+  _globals['_TRAININGEND']._serialized_start=2400
+  _globals['_TRAININGEND']._serialized_end=2524
   _globals['_TRAININGEVENT']._serialized_start=129
   _globals['_TRAININGEVENT']._serialized_end=578
   _globals['_STATECHANGE']._serialized_start=581
   _globals['_STATECHANGE']._serialized_end=754
   _globals['_STARTED']._serialized_start=757
-  _globals['_STARTED']._serialized_end=990
-  _globals['_SCALING']._serialized_start=992
-  _globals['_SCALING']._serialized_end=1030
-  _globals['_EPOCHUPDATES']._serialized_start=1032
-  _globals['_EPOCHUPDATES']._serialized_end=1130
-  _globals['_PARAMETERCOLUMN']._serialized_start=1132
-  _globals['_PARAMETERCOLUMN']._serialized_end=1194
-  _globals['_CHECKPOINT']._serialized_start=1196
-  _globals['_CHECKPOINT']._serialized_end=1223
-  _globals['_WARNING']._serialized_start=1225
-  _globals['_WARNING']._serialized_end=1267
-  _globals['_HEARTBEAT']._serialized_start=1269
-  _globals['_HEARTBEAT']._serialized_end=1340
-  _globals['_COMPLETED']._serialized_start=1343
-  _globals['_COMPLETED']._serialized_end=1643
-  _globals['_RECEIPT']._serialized_start=1646
-  _globals['_RECEIPT']._serialized_end=1840
-  _globals['_RECEIPT_VERSIONSENTRY']._serialized_start=1793
-  _globals['_RECEIPT_VERSIONSENTRY']._serialized_end=1840
+  _globals['_STARTED']._serialized_end=1015
+  _globals['_SCALING']._serialized_start=1017
+  _globals['_SCALING']._serialized_end=1055
+  _globals['_EPOCHUPDATES']._serialized_start=1058
+  _globals['_EPOCHUPDATES']._serialized_end=1229
+  _globals['_METRICCOLUMN']._serialized_start=1231
+  _globals['_METRICCOLUMN']._serialized_end=1275
+  _globals['_PARAMETERCOLUMN']._serialized_start=1277
+  _globals['_PARAMETERCOLUMN']._serialized_end=1339
+  _globals['_CHECKPOINT']._serialized_start=1341
+  _globals['_CHECKPOINT']._serialized_end=1368
+  _globals['_WARNING']._serialized_start=1370
+  _globals['_WARNING']._serialized_end=1412
+  _globals['_HEARTBEAT']._serialized_start=1414
+  _globals['_HEARTBEAT']._serialized_end=1485
+  _globals['_COMPLETED']._serialized_start=1488
+  _globals['_COMPLETED']._serialized_end=1957
+  _globals['_METRIC']._serialized_start=1959
+  _globals['_METRIC']._serialized_end=1996
+  _globals['_RECEIPT']._serialized_start=1999
+  _globals['_RECEIPT']._serialized_end=2193
+  _globals['_RECEIPT_VERSIONSENTRY']._serialized_start=2146
+  _globals['_RECEIPT_VERSIONSENTRY']._serialized_end=2193
 # @@protoc_insertion_point(module_scope)

@@ -75,6 +75,34 @@ JOB_STATE_PAUSED: JobState.ValueType  # 7
 """Put aside on request, with a checkpoint; takes no worker until `ResumeJob`."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _TrainingEnd:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TrainingEndEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrainingEnd.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRAINING_END_UNSPECIFIED: _TrainingEnd.ValueType  # 0
+    """Nothing has."""
+    TRAINING_END_EPOCHS: _TrainingEnd.ValueType  # 1
+    """All epochs were trained, or as many as `Stopping.after_epochs`."""
+    TRAINING_END_NO_IMPROVEMENT: _TrainingEnd.ValueType  # 2
+    """What is monitored did not improve for `Stopping.patience` epochs."""
+    TRAINING_END_TIME: _TrainingEnd.ValueType  # 3
+    """`Stopping.after_seconds` have passed."""
+
+class TrainingEnd(_TrainingEnd, metaclass=_TrainingEndEnumTypeWrapper):
+    """What has ended a training that succeeded."""
+
+TRAINING_END_UNSPECIFIED: TrainingEnd.ValueType  # 0
+"""Nothing has."""
+TRAINING_END_EPOCHS: TrainingEnd.ValueType  # 1
+"""All epochs were trained, or as many as `Stopping.after_epochs`."""
+TRAINING_END_NO_IMPROVEMENT: TrainingEnd.ValueType  # 2
+"""What is monitored did not improve for `Stopping.patience` epochs."""
+TRAINING_END_TIME: TrainingEnd.ValueType  # 3
+"""`Stopping.after_seconds` have passed."""
+Global___TrainingEnd: _TypeAlias = TrainingEnd  # noqa: Y015
+
 @_typing.final
 class TrainingEvent(_message.Message):
     """One entry of a job's log. The log is append-only and gapless, and an event is stored before it is
@@ -185,9 +213,9 @@ class StateChange(_message.Message):
         loss was no longer finite. PREDICTIONS_NOT_FINITE: those for `predict_rows` were not. OUT_OF_MEMORY: the
         memory, or `Spec.max_memory_bytes`, was used up. TIME_LIMIT_EXCEEDED: it has run for `Spec.max_seconds`.
         WORKER_DIED: its worker ended more often than the server restarts a job. STORAGE_FULL: the server's disk
-        was. DATA_LOST: its data are gone there, or damaged. NO_ROWS_LEFT: each row lacks a value. CANNOT_TRAIN: what the
-        spec asks for is not possible where it was to be trained; the message tells why. TRAINER_FAILED: a fault of the
-        server.
+        was. DATA_LOST: its data are gone there, or damaged. NO_ROWS_LEFT: each row to learn from, or to measure on,
+        lacks a value. CANNOT_TRAIN: what the spec asks for is not possible where it was to be trained, or with these
+        data; the message tells why. TRAINER_FAILED: a fault of the server.
         """
 
     @_builtins.property
@@ -227,12 +255,15 @@ class Started(_message.Message):
     PREDICTIONS_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
     SCALING_FIELD_NUMBER: _builtins.int
+    VALIDATION_ROWS_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
-    """Rows of the data, at least 1."""
+    """Rows that are learnt from, at least 1."""
     features: _builtins.int
     """Features of the data, at least 1."""
     targets: _builtins.int
     """Targets of the data, at least 1."""
+    validation_rows: _builtins.int
+    """Rows that the model is measured on, and that are not among `rows`; 0 without validation."""
     @_builtins.property
     def resolved_spec(self) -> _spec_pb2.Spec:
         """The spec with every field set. The numbers of its data are left out."""
@@ -259,10 +290,11 @@ class Started(_message.Message):
         predictions: _spec_pb2.Tensor | None = ...,
         parameters: _abc.Iterable[_spec_pb2.Parameter] | None = ...,
         scaling: Global___Scaling | None = ...,
+        validation_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "resolved_spec", b"resolved_spec", "scaling", b"scaling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "parameters", b"parameters", "predictions", b"predictions", "resolved_spec", b"resolved_spec", "rows", b"rows", "scaling", b"scaling", "targets", b"targets"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["features", b"features", "parameters", b"parameters", "predictions", b"predictions", "resolved_spec", b"resolved_spec", "rows", b"rows", "scaling", b"scaling", "targets", b"targets", "validation_rows", b"validation_rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,6 +342,8 @@ class EpochUpdates(_message.Message):
     EPOCHS_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     PARAMETERS_FIELD_NUMBER: _builtins.int
+    VALIDATION_LOSSES_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Number of each epoch, from 1, rising."""
@@ -326,20 +360,62 @@ class EpochUpdates(_message.Message):
         numbers: those come in `completed` only.
         """
 
+    @_builtins.property
+    def validation_losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """With validation, the loss of the validation rows after the update of each epoch: the same function as that of
+        `losses`, without dropout and L2. Empty without validation. Not finite where numbers grow out of range.
+        """
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetricColumn]:
+        """With validation, the metrics of the validation rows after the update of each epoch, in the order of
+        `Validation.metrics`.
+        """
+
     def __init__(
         self,
         *,
         epochs: _abc.Iterable[_builtins.int] | None = ...,
         losses: _abc.Iterable[_builtins.float] | None = ...,
         parameters: _abc.Iterable[Global___ParameterColumn] | None = ...,
+        validation_losses: _abc.Iterable[_builtins.float] | None = ...,
+        metrics: _abc.Iterable[Global___MetricColumn] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "losses", b"losses", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "losses", b"losses", "metrics", b"metrics", "parameters", b"parameters", "validation_losses", b"validation_losses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EpochUpdates: _TypeAlias = EpochUpdates  # noqa: Y015
+
+@_typing.final
+class MetricColumn(_message.Message):
+    """A metric over several epochs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as in `Validation.metrics`."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Its value in each epoch. Not finite where numbers grow out of range."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetricColumn: _TypeAlias = MetricColumn  # noqa: Y015
 
 @_typing.final
 class ParameterColumn(_message.Message):
@@ -411,6 +487,7 @@ class Warning(_message.Message):
     """What it is, for programs. CHECKPOINT_DAMAGED: an earlier one is used, and epochs since are trained again.
     CHECKPOINT_NOT_WRITTEN: a crash now would cost more time. ENVIRONMENT_CHANGED: the attempt computes with
     other versions or another number of threads than the one before, so that last bits may differ.
+    METRIC_LEFT_OUT: one of `Validation.metrics` is not defined for the validation rows.
     """
     message: _builtins.str
     """The same in a sentence for people."""
@@ -467,20 +544,35 @@ class Completed(_message.Message):
     UNSCALED_PARAMETERS_FIELD_NUMBER: _builtins.int
     RECEIPT_FIELD_NUMBER: _builtins.int
     TRAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    BEST_EPOCH_FIELD_NUMBER: _builtins.int
+    RESTORED_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
     SCALING_FIELD_NUMBER: _builtins.int
     epochs: _builtins.int
     """Number of epochs trained."""
     final_loss: _builtins.float
-    """Loss of the last epoch."""
+    """Loss of the last epoch; with `restored` of `best_epoch`. So is what is told of validation below."""
     training_seconds: _builtins.float
     """Time spent training, in seconds: from the first epoch to the last, without loading."""
+    validation_loss: _builtins.float
+    """Loss of the validation rows after the epoch. Unset without validation."""
+    best_epoch: _builtins.int
+    """The epoch in which what `Stopping.monitor` names was best; 0 when nothing is monitored, or it never was a finite
+    number.
+    """
+    restored: _builtins.bool
+    """Whether the parameters are those of `best_epoch`, as `Stopping.restore_best` asks for."""
+    end: Global___TrainingEnd.ValueType
+    """What has ended training. Unspecified in `result_so_far`, and in what earlier versions of the server have told."""
     @_builtins.property
     def predictions(self) -> _spec_pb2.Tensor:
         """What the trained model predicts for `predict_rows`, shape (rows, targets). Unset without rows."""
 
     @_builtins.property
     def parameters(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.Parameter]:
-        """The parameters after the last epoch, as trained."""
+        """The parameters after the last epoch, or with `restored` after `best_epoch`, as trained."""
 
     @_builtins.property
     def unscaled_parameters(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.Parameter]:
@@ -489,6 +581,10 @@ class Completed(_message.Message):
     @_builtins.property
     def receipt(self) -> Global___Receipt:
         """What is needed to train it again and compare."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedCompositeFieldContainer[Global___Metric]:
+        """Metrics of the validation rows after the epoch, in the order of `Validation.metrics`."""
 
     @_builtins.property
     def scaling(self) -> Global___Scaling:
@@ -504,15 +600,48 @@ class Completed(_message.Message):
         unscaled_parameters: _abc.Iterable[_spec_pb2.Parameter] | None = ...,
         receipt: Global___Receipt | None = ...,
         training_seconds: _builtins.float = ...,
+        validation_loss: _builtins.float | None = ...,
+        metrics: _abc.Iterable[Global___Metric] | None = ...,
+        best_epoch: _builtins.int = ...,
+        restored: _builtins.bool = ...,
+        end: Global___TrainingEnd.ValueType = ...,
         scaling: Global___Scaling | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling", "validation_loss", b"validation_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs", "final_loss", b"final_loss", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "best_epoch", b"best_epoch", "end", b"end", "epochs", b"epochs", "final_loss", b"final_loss", "metrics", b"metrics", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "restored", b"restored", "scaling", b"scaling", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters", "validation_loss", b"validation_loss"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
+    _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
+
+Global___Completed: _TypeAlias = Completed  # noqa: Y015
+
+@_typing.final
+class Metric(_message.Message):
+    """A measure of the validation rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as in `Validation.metrics`."""
+    value: _builtins.float
+    """Its value."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Completed: _TypeAlias = Completed  # noqa: Y015
+Global___Metric: _TypeAlias = Metric  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):

@@ -47,6 +47,7 @@ class Job(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     CHECKPOINT_EPOCH_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    LAST_VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name of the job, chosen by the server: 16 lower-case letters and digits."""
     state: _event_pb2.JobState.ValueType
@@ -73,6 +74,8 @@ class Job(_message.Message):
     """Last epoch in its newest checkpoint, from which it would go on; 0 without one."""
     group: _builtins.str
     """As asked for in the request; empty without one."""
+    last_validation_loss: _builtins.float
+    """Validation loss of the last epoch reported. Unset before the first, and without validation."""
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
         """The spec with every field set. The numbers of its data are left out."""
@@ -114,18 +117,23 @@ class Job(_message.Message):
         restarts: _builtins.int = ...,
         checkpoint_epoch: _builtins.int = ...,
         group: _builtins.str = ...,
+        last_validation_loss: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_validation_loss", b"last_validation_loss", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "attempt", b"attempt", "cancel_on_disconnect", b"cancel_on_disconnect", "checkpoint_epoch", b"checkpoint_epoch", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "group", b"group", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "priority", b"priority", "request_id", b"request_id", "restarts", b"restarts", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "attempt", b"attempt", "cancel_on_disconnect", b"cancel_on_disconnect", "checkpoint_epoch", b"checkpoint_epoch", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "group", b"group", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "last_validation_loss", b"last_validation_loss", "priority", b"priority", "request_id", b"request_id", "restarts", b"restarts", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__jobs_ahead: _TypeAlias = _typing.Literal["jobs_ahead"]  # noqa: Y015
     _WhichOneofArgType__jobs_ahead: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead"]  # noqa: Y015
     _WhichOneofReturnType__last_loss: _TypeAlias = _typing.Literal["last_loss"]  # noqa: Y015
     _WhichOneofArgType__last_loss: _TypeAlias = _typing.Literal["_last_loss", b"_last_loss"]  # noqa: Y015
+    _WhichOneofReturnType__last_validation_loss: _TypeAlias = _typing.Literal["last_validation_loss"]  # noqa: Y015
+    _WhichOneofArgType__last_validation_loss: _TypeAlias = _typing.Literal["_last_validation_loss", b"_last_validation_loss"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__jobs_ahead) -> _WhichOneofReturnType__jobs_ahead | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_loss) -> _WhichOneofReturnType__last_loss | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_validation_loss) -> _WhichOneofReturnType__last_validation_loss | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015

@@ -141,6 +141,8 @@ class Spec(_message.Message):
     INITIALIZATION_FIELD_NUMBER: _builtins.int
     MIXED_PRECISION_FIELD_NUMBER: _builtins.int
     CLASSES_FIELD_NUMBER: _builtins.int
+    VALIDATION_FIELD_NUMBER: _builtins.int
+    STOPPING_FIELD_NUMBER: _builtins.int
     trainer: _builtins.str
     """How the gradient is obtained: "manual" (derived by hand, array arithmetic), "autograd" (torch
     tensors that record their history) or "module" (`nn.Module` and the optimizers of `torch.optim`).
@@ -285,6 +287,16 @@ class Spec(_message.Message):
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the classes, in the order of their numbers, at least 2; empty for a loss of numbers. Set by the server."""
 
+    @_builtins.property
+    def validation(self) -> Global___Validation:
+        """Rows that are not learnt from, but that the model is measured on after each epoch. Default: none."""
+
+    @_builtins.property
+    def stopping(self) -> Global___Stopping:
+        """What ends training before its last epoch, and which epoch's parameters are then given. Default: nothing ends
+        it, and the last epoch's are given.
+        """
+
     def __init__(
         self,
         *,
@@ -315,10 +327,12 @@ class Spec(_message.Message):
         initialization: Global___Choice | None = ...,
         mixed_precision: Global___Choice | None = ...,
         classes: _abc.Iterable[_builtins.str] | None = ...,
+        validation: Global___Validation | None = ...,
+        stopping: Global___Stopping | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "epochs", b"epochs", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "stopping", b"stopping", "validation", b"validation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "trainer", b"trainer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_device", b"_device", "_epochs", b"_epochs", "_intercept", b"_intercept", "_l2", b"_l2", "_learning_rate", b"_learning_rate", "_max_memory_bytes", b"_max_memory_bytes", "_max_seconds", b"_max_seconds", "_report_every", b"_report_every", "_seed", b"_seed", "_shuffle", b"_shuffle", "_standardize", b"_standardize", "batch_size", b"batch_size", "classes", b"classes", "clipping", b"clipping", "data", b"data", "dataset", b"dataset", "device", b"device", "dtype", b"dtype", "epochs", b"epochs", "gradient_reduction", b"gradient_reduction", "initial_parameters", b"initial_parameters", "initialization", b"initialization", "inline_data", b"inline_data", "intercept", b"intercept", "l2", b"l2", "learning_rate", b"learning_rate", "loss", b"loss", "max_memory_bytes", b"max_memory_bytes", "max_seconds", b"max_seconds", "mixed_precision", b"mixed_precision", "model", b"model", "optimizer", b"optimizer", "predict_rows", b"predict_rows", "report_every", b"report_every", "schedule", b"schedule", "seed", b"seed", "shuffle", b"shuffle", "standardize", b"standardize", "stopping", b"stopping", "trainer", b"trainer", "validation", b"validation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -374,6 +388,136 @@ class Spec(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_data) -> _WhichOneofReturnType_data | None: ...
 
 Global___Spec: _TypeAlias = Spec  # noqa: Y015
+
+@_typing.final
+class Validation(_message.Message):
+    """Rows that the model is measured on after each epoch, with the parameters after its update; they change nothing of
+    what is learnt. With `standardize` the scaling is learnt from the other rows alone, and so is what stands in for
+    missing values of a validation data set.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FRACTION_FIELD_NUMBER: _builtins.int
+    LAST_ROWS_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    fraction: _builtins.float
+    """A share of the rows, drawn by `Spec.seed` alone: above 0 and below 1. So many rows as are nearest to it, at least
+    1; one that leaves no row to learn from is refused, or, where rows are left out for want of a value,
+    ends the job FAILED with NO_ROWS_LEFT. The other rows stay in their order.
+    """
+    last_rows: _builtins.int
+    """The last so many rows of the data, at least 1 and fewer than there are: for data in the order of time, and for
+    rows to measure on that come behind the others in `inline_data`.
+    """
+    dataset: _builtins.str
+    """The digest of another data set, or the first characters of it, as `Selection.digest`; with `Spec.dataset`
+    only. It has to have the same columns, of the same types, and no class and no value of a `one_hot` column that
+    the data set does not have. `Selection.nulls` is for its rows too. One that the server does not have is refused
+    with NOT_FOUND.
+    """
+    @_builtins.property
+    def metrics(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is measured beside the loss, by name. For a loss of numbers "mae" (mean absolute error), "rmse" (root mean
+        squared error) and "r2" (coefficient of determination; the mean of several targets'). For one of classes "accuracy", "log_loss"
+        (mean, without weights of classes) and "auc" (area under the ROC curve; for more than two classes the mean of
+        each against the others). Default: all that fit the loss. One that is not defined for the rows, such as r2 of
+        a single row or auc of a single class, is left out, with a warning METRIC_LEFT_OUT.
+        """
+
+    def __init__(
+        self,
+        *,
+        fraction: _builtins.float = ...,
+        last_rows: _builtins.int = ...,
+        dataset: _builtins.str = ...,
+        metrics: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "fraction", b"fraction", "last_rows", b"last_rows", "rows", b"rows"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "fraction", b"fraction", "last_rows", b"last_rows", "metrics", b"metrics", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_rows: _TypeAlias = _typing.Literal["fraction", "last_rows", "dataset"]  # noqa: Y015
+    _WhichOneofArgType_rows: _TypeAlias = _typing.Literal["rows", b"rows"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rows) -> _WhichOneofReturnType_rows | None: ...
+
+Global___Validation: _TypeAlias = Validation  # noqa: Y015
+
+@_typing.final
+class Stopping(_message.Message):
+    """What ends training before its last epoch. A job that is ended so has SUCCEEDED; `Completed.end` says why it ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    MONITOR_FIELD_NUMBER: _builtins.int
+    MIN_DELTA_FIELD_NUMBER: _builtins.int
+    RESTORE_BEST_FIELD_NUMBER: _builtins.int
+    AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    AFTER_EPOCHS_FIELD_NUMBER: _builtins.int
+    patience: _builtins.int
+    """End training when what is monitored has not improved for so many epochs in a row. At least 1. Default: it is not
+    ended so.
+    """
+    monitor: _builtins.str
+    """What is monitored: "validation_loss", "loss" (of the epoch, as `EpochUpdates.losses`) or one of
+    `Validation.metrics`. Default "validation_loss" with validation rows, else "loss". Needs `patience` or
+    `restore_best`. A metric that is not defined for the rows ends the job FAILED with CANNOT_TRAIN.
+    """
+    min_delta: _builtins.float
+    """By more than how much what is monitored has to improve, over the best epoch so far, for it to count, in its own
+    unit. Finite, at least 0. Default 0. Needs `patience` or `restore_best`.
+    """
+    restore_best: _builtins.bool
+    """Whether the model is that of the best epoch, instead of the last. Default: true with `patience`, else false. Without
+    `patience` it needs validation rows.
+    """
+    after_seconds: _builtins.float
+    """End training with the first epoch that is over so many seconds, above 0, after the first began, give or take a
+    tenth; time between attempts does not count. At least one epoch is trained. Default, and 0: no limit. Unlike with `Spec.max_seconds`
+    the job succeeds with what it has reached.
+    """
+    after_epochs: _builtins.int
+    """End training after so many epochs, from 1 to `Spec.epochs`, though schedules reckon with all of them: what
+    trains again a job that `after_seconds` has ended, to the same parameters. Default: `Spec.epochs`.
+    """
+    def __init__(
+        self,
+        *,
+        patience: _builtins.int | None = ...,
+        monitor: _builtins.str = ...,
+        min_delta: _builtins.float | None = ...,
+        restore_best: _builtins.bool | None = ...,
+        after_seconds: _builtins.float | None = ...,
+        after_epochs: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_epochs", b"_after_epochs", "_after_seconds", b"_after_seconds", "_min_delta", b"_min_delta", "_patience", b"_patience", "_restore_best", b"_restore_best", "after_epochs", b"after_epochs", "after_seconds", b"after_seconds", "min_delta", b"min_delta", "patience", b"patience", "restore_best", b"restore_best"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_epochs", b"_after_epochs", "_after_seconds", b"_after_seconds", "_min_delta", b"_min_delta", "_patience", b"_patience", "_restore_best", b"_restore_best", "after_epochs", b"after_epochs", "after_seconds", b"after_seconds", "min_delta", b"min_delta", "monitor", b"monitor", "patience", b"patience", "restore_best", b"restore_best"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__after_epochs: _TypeAlias = _typing.Literal["after_epochs"]  # noqa: Y015
+    _WhichOneofArgType__after_epochs: _TypeAlias = _typing.Literal["_after_epochs", b"_after_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__after_seconds: _TypeAlias = _typing.Literal["after_seconds"]  # noqa: Y015
+    _WhichOneofArgType__after_seconds: _TypeAlias = _typing.Literal["_after_seconds", b"_after_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__min_delta: _TypeAlias = _typing.Literal["min_delta"]  # noqa: Y015
+    _WhichOneofArgType__min_delta: _TypeAlias = _typing.Literal["_min_delta", b"_min_delta"]  # noqa: Y015
+    _WhichOneofReturnType__patience: _TypeAlias = _typing.Literal["patience"]  # noqa: Y015
+    _WhichOneofArgType__patience: _TypeAlias = _typing.Literal["_patience", b"_patience"]  # noqa: Y015
+    _WhichOneofReturnType__restore_best: _TypeAlias = _typing.Literal["restore_best"]  # noqa: Y015
+    _WhichOneofArgType__restore_best: _TypeAlias = _typing.Literal["_restore_best", b"_restore_best"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_epochs) -> _WhichOneofReturnType__after_epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_seconds) -> _WhichOneofReturnType__after_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_delta) -> _WhichOneofReturnType__min_delta | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__patience) -> _WhichOneofReturnType__patience | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__restore_best) -> _WhichOneofReturnType__restore_best | None: ...
+
+Global___Stopping: _TypeAlias = Stopping  # noqa: Y015
 
 @_typing.final
 class Choice(_message.Message):

@@ -1,6 +1,6 @@
 """Data sets: what is known of an uploaded table."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -72,3 +72,12 @@ class Dataset:
     @cached_property
     def _by_name(self) -> dict[str, Column]:
         return {column.name: column for column in self.table.columns}
+
+
+def like(other: Dataset, learnt: Dataset) -> Dataset:
+    """A data set whose columns are encoded, and their missing values filled, as those of another are."""
+    own = {column.name: column for column in other.table.columns}
+    columns = tuple(
+        replace(column, nulls=own[column.name].nulls) for column in learnt.table.columns if column.name in own
+    )
+    return replace(other, table=replace(other.table, columns=columns))

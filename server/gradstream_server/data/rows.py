@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,19 @@ _BLOCK_NUMBERS = 1 << 18
 """Of more at once the processor's cache has no use, but the worker takes more memory."""
 Block = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Features (b, features) and targets (b, targets)."""
+
+
+class Source(Protocol):
+    """Rows that come in blocks."""
+
+    @property
+    def bounds(self) -> Block:
+        """The smallest and the largest number that each feature may have, each (features,)."""
+        ...
+
+    def blocks(self) -> Iterator[Block]:
+        """The rows, in order."""
+        ...
 
 
 class SelectedRows:
@@ -53,6 +67,10 @@ class SelectedRows:
                 lowest.append(column.min or 0.0)
                 highest.append(column.max or 0.0)
         return np.array(lowest), np.array(highest)
+
+    def count(self) -> int:
+        """How many rows are left."""
+        return self.rows if self.all_are_left else sum(len(targets) for _, targets in self.blocks())
 
     def blocks(self) -> Iterator[Block]:
         """The rows, in the data set's order."""

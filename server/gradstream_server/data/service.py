@@ -203,7 +203,7 @@ class DatasetService:
         """
         digest = self.get(dataset).digest
         unfinished = await asyncio.to_thread(self._jobs.unfinished)
-        if any(job.data_digest == digest for job in unfinished):
+        if any(digest in (job.data_digest, job.validation_digest) for job in unfinished):
             raise DatasetInUse(digest)
         await asyncio.to_thread(self._datasets.remove, digest)
 

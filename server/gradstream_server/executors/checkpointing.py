@@ -1,5 +1,6 @@
 """Which checkpoint a training goes on from, and when it leaves another."""
 
+import math
 import time
 
 from gradstream_server.executors.model import Environment
@@ -32,8 +33,8 @@ class Checkpointing:
         self.due_at = time.monotonic() + interval_s
         """When the next one is to be written, by time.monotonic(). A short training never pays for one."""
 
-    def resume(self) -> tuple[Completed | None, list[Event]]:
-        """Put the trainer where the best checkpoint was: what had been reached, and what has to be told."""
+    def resume(self) -> tuple[Checkpoint | None, list[Event]]:
+        """Put the trainer where the best checkpoint was: that one, and what has to be told."""
         warnings: list[Event] = []
         for name in self._task.checkpoints:
             try:
@@ -46,14 +47,14 @@ class Checkpointing:
             if changes := self._changes(checkpoint.result.receipt):
                 message = f"goes on with {changes}: the last bits may differ from those of one run"
                 warnings.append(Warned(WarningReason.ENVIRONMENT_CHANGED, message))
-            return checkpoint.result, warnings
+            return checkpoint, warnings
         return None, warnings
 
-    def write(self, reached: Completed) -> list[Event]:
-        """Write a checkpoint of what has been reached: what has to be told of it."""
+    def write(self, reached: Completed, best_value: float = math.nan) -> list[Event]:
+        """Write a checkpoint of what has been reached, and what is monitored: what has to be told of it."""
         begin = time.monotonic()
         name = f"{self._task.attempt}-{reached.epochs}"
-        checkpoint = Checkpoint(self._task.spec.seed, self._trainer.state(), reached)
+        checkpoint = Checkpoint(self._task.spec.seed, self._trainer.state(), reached, best_value)
         told: list[Event] = []
         try:
             self._store.prepare(self._task.job)

@@ -27,6 +27,14 @@ def predictions_not_finite(when: str) -> StateChange:
 class NoRowsLeft(Exception):
     """Each row of a data set lacks a value of a selected column."""
 
+    def __init__(self, which: str = "") -> None:
+        """
+        Args:
+            which: rows of which kind, such as "to measure on"; empty for all.
+        """
+        super().__init__(which)
+        self.which = which
+
 
 class DataLost(Exception):
     """The data of a job are not what they were, or not there."""
@@ -46,7 +54,10 @@ def fault_of(error: Exception, spec: Spec, where: str) -> Fault:
         message = "the server has lost the data of the job, or they were damaged; send them again"
         return Fault(FaultReason.DATA_LOST, message)
     if isinstance(error, NoRowsLeft):
-        message = "each row lacks a value of a selected column; select fewer columns, or set nulls to MEAN"
+        message = "each row lacks a value of a selected column"
+        if error.which:
+            message = f"no row that has a value of each selected column is left {error.which}"
+        message += "; select fewer columns, or set nulls to MEAN"
         return Fault(FaultReason.NO_ROWS_LEFT, message)
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         message = "the server's disk has no room for what the job learns from; make room, then start it again"

@@ -23,6 +23,15 @@ class Environment:
     versions: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Reached:
+    """What a model is after an epoch."""
+
+    parameters: Mapping[str, FloatArray]
+    """On the host, of their own: updates to come leave them as they are."""
+    predictions: FloatArray | None
+
+
 class Model:
     """What a trainer makes of a spec and its data, told in the data's own units."""
 
@@ -31,6 +40,7 @@ class Model:
         self._environment = environment
         self._scaling = data.scaling
         self._rows = len(data.features)
+        self._validation_rows = len(data.validation.targets) if data.validation else 0
         self._asked = None if spec.predict_rows is None else self._scaled(spec.predict_rows)
         initial = spec.initial_parameters
         if self._scaling:
@@ -56,6 +66,7 @@ class Model:
             clipping=spec.parts["clipping"],
             mixed_precision=spec.parts["mixed_precision"],
             initial={name: value.astype(spec.dtype) for name, value in initial.items()},
+            validation=data.validation,
         )
         self.trainer: Trainer = load(spec.trainer)(self.problem)
 
@@ -69,16 +80,21 @@ class Model:
             parameters=_on_host(self.trainer.parameters()),
             predictions=self._predictions(),
             scaling=self._told_scaling(),
+            validation_rows=self._validation_rows,
         )
 
-    def result(self, epochs: int, final_loss: float, training_s: float) -> Completed:
-        """What has been reached after so many epochs."""
-        parameters = _on_host(self.trainer.parameters())
+    def reached(self) -> Reached:
+        """What the model is now."""
+        return Reached(_on_host(self.trainer.parameters()), self._predictions())
+
+    def result(self, reached: Reached, epochs: int, final_loss: float, training_s: float) -> Completed:
+        """What was reached, by so many epochs."""
+        parameters = reached.parameters
         return Completed(
             epochs=epochs,
             final_loss=final_loss,
             parameters=parameters,
-            predictions=self._predictions(),
+            predictions=reached.predictions,
             unscaled_parameters=self._scaling.to_own_units(parameters) if self._scaling else None,
             receipt=Receipt(
                 data_digest=self._spec.data.digest,

@@ -8,10 +8,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from gradstream_server.executors.checkpointing import Checkpointing
 from gradstream_server.executors.faults import diverged, predictions_not_finite
 from gradstream_server.executors.gathering import Diverged, EpochGathering
+from gradstream_server.executors.measuring import Epoch, Measuring
 from gradstream_server.executors.model import (
     Environment,
     Model,
@@ -20,8 +22,9 @@ from gradstream_server.executors.model import (
 )
 from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.checkpoint import CheckpointStore
-from gradstream_server.jobs.events import Completed, Event, StateChange
+from gradstream_server.jobs.events import Completed, Event, StateChange, TrainingEnd
 from gradstream_server.jobs.executor import Interrupted, Task
+from gradstream_server.jobs.validation import VALIDATION_LOSS
 
 GATHER_S = 0.05
 FIRST_S = 0.002
@@ -47,6 +50,8 @@ class Training:
         self._spec = task.spec
         self._model = Model(task.spec, data, environment)
         self._trainer = self._model.trainer
+        measured = data.validation.targets if data.validation else None
+        self._measuring = Measuring(task.spec, self._model, measured)
         self._checkpointing = Checkpointing(
             task, self._trainer, environment, checkpoints, checkpoint_interval_s
         )
@@ -66,39 +71,61 @@ class Training:
             if not has_finite_predictions(started):
                 yield [predictions_not_finite("before")]
                 return
-            gathered = [started]
+            gathered = [started, *self._measuring.left_out]
         earlier, warnings = checkpointing.resume()
         gathered += warnings
+        measuring, after = self._measuring, 0
+        if earlier:
+            after = earlier.epoch
+            measuring.resume(earlier)
         if gathered and not self._begins_quickly():
             yield gathered
             gathered = []
         gathering = EpochGathering(
             spec.report_every,
-            spec.epochs,
-            after=earlier.epochs if earlier else 0,
-            last_loss=earlier.final_loss if earlier else math.nan,
+            spec.last_epoch,
+            after=after,
+            last_loss=earlier.result.final_loss if earlier else math.nan,
             reported=self._task.reported_epochs,
+            measured=measuring.columns,
         )
         streams_parameters = spec.parameter_count <= MAX_STREAMED_NUMBERS
         # Bound once: where an epoch takes five microseconds, every look-up is felt.
         add_loss, add_parameters = gathering.add_loss, gathering.add_parameters
         parameters, now = trainer.parameters, time.monotonic
-        self._begin = now() - (earlier.training_s if earlier else 0)
-        leave_at = now() + FIRST_S
+        measures = measuring.needed
+        epoch, epochs = after, trainer.train()
+        if spec.last_epoch < spec.epochs:
+            epochs = islice(epochs, spec.last_epoch - after)
+        self._begin = now() - (earlier.result.training_s if earlier else 0)
+        end_at = self._begin + (spec.stopping.after_seconds or math.inf)
+        leave_at = min(now() + FIRST_S, end_at)
+        end = TrainingEnd.EPOCHS
         try:
-            for loss in trainer.train():
+            for loss in epochs:
                 add_loss(loss)
                 if streams_parameters:
                     add_parameters(parameters())
+                if measures:
+                    epoch += 1
+                    is_over = measuring.after_epoch(epoch, loss)
+                    gathering.add_measures(measuring.measures)
+                    if is_over:
+                        end = TrainingEnd.NO_IMPROVEMENT
+                        break
                 if now() < leave_at:
                     continue
+                # What earlier attempts have told of stays true, however fast they were.
+                if now() >= end_at and gathering.newest_epoch >= self._task.reported_epochs:
+                    end = TrainingEnd.TIME
+                    break
                 gathered += gathering.take()
                 stopping = stop_requested()
                 reached = None
                 if stopping or now() >= checkpointing.due_at:
                     reached = self._reached(gathering)
                     # In one message with the epochs up to it: what the log tells is never behind it.
-                    gathered += checkpointing.write(reached) if reached else []
+                    gathered += checkpointing.write(reached, measuring.best_value) if reached else []
                 if gathered:
                     yield gathered
                     gathered = []
@@ -106,8 +133,10 @@ class Training:
                     yield Interrupted(result_so_far=reached)
                     return
                 leave_at = now() + GATHER_S
-            gathered += gathering.take()
-            yield [*gathered, self._end(gathering)]
+                if now() < end_at < leave_at:
+                    leave_at = end_at
+            gathered += gathering.take(ended=True)
+            yield [*gathered, self._end(gathering, end)]
         except Diverged as reason:
             yield [*gathered, *reason.updates, diverged(reason.epoch, spec.standardize)]
 
@@ -115,14 +144,15 @@ class Training:
         """Whether the first epoch is over before anybody could see that training has started."""
         data = self._spec.data
         numbers = data.rows * (len(data.feature_names) + len(data.target_names))
-        return self._spec.batch_size == data.rows and numbers <= QUICK_NUMBERS
+        is_short = self._spec.batch_size == data.rows and numbers <= QUICK_NUMBERS
+        return is_short and not self._measuring.needed
 
-    def _end(self, gathering: EpochGathering) -> Completed | StateChange:
+    def _end(self, gathering: EpochGathering, end: TrainingEnd) -> Completed | StateChange:
         """The last event of a training whose losses were finite."""
-        result = self._result(gathering)
+        result = replace(self._result(gathering), end=end)
         # The last loss is of the parameters before the last update: these may be past all numbers too.
         if not has_finite_parameters(result):
-            return diverged(self._spec.epochs, self._spec.standardize)
+            return diverged(gathering.last_epoch, self._spec.standardize)
         if not has_finite_predictions(result):
             return predictions_not_finite("after")
         return result
@@ -135,6 +165,16 @@ class Training:
         return result if has_finite_parameters(result) else None
 
     def _result(self, gathering: EpochGathering) -> Completed:
-        return self._model.result(
-            gathering.last_epoch, gathering.last_loss, training_s=time.monotonic() - self._begin
+        """The model of the last epoch, or of the best where that is to be restored."""
+        measuring, training_s = self._measuring, time.monotonic() - self._begin
+        best = measuring.best
+        told = best or Epoch(gathering.last_loss, measuring.measures, self._model.reached())
+        result = self._model.result(told.reached, gathering.last_epoch, told.loss, training_s)
+        measured = dict(zip(measuring.columns, told.measures, strict=True))
+        return replace(
+            result,
+            validation_loss=measured.pop(VALIDATION_LOSS, None),
+            metrics=measured,
+            best_epoch=measuring.best_epoch,
+            restored=best is not None,
         )

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 import gradstream
+from gradstream_server.data.dataset import like
 from gradstream_server.data.rows import SelectedRows
 from gradstream_server.executors.faults import DataLost, raised
 from gradstream_server.executors.memory_limit import memory_limit
@@ -115,7 +116,16 @@ def data_of(spec: Spec, equipment: Equipment, inline: InlineData | None = None) 
         if dataset is None:
             raise DataLost(digest)
         rows = SelectedRows(equipment.datasets.table(digest), dataset, spec.data.selection)
-        return TrainingData.of_dataset(spec, rows, equipment.matrices)
+        others = None
+        if spec.validation and (other := spec.validation.dataset):
+            measured = equipment.datasets.read(other)
+            if measured is None:
+                raise DataLost(other)
+            # What stands for a value is learnt from the rows to learn from.
+            others = SelectedRows(
+                equipment.datasets.table(other), like(measured, dataset), spec.data.selection
+            )
+        return TrainingData.of_dataset(spec, rows, equipment.matrices, others)
     data = inline or (equipment.data.get(digest) if spec.data.inline else reference.DATA)
     if data is None:
         raise DataLost(digest)

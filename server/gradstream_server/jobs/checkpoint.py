@@ -1,5 +1,6 @@
 """What a job leaves behind every now and then, so that another attempt can go on from there."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ class Checkpoint:
     """The trainer's own, in the precision it trains in: parameters, what optimizer and schedule keep."""
     result: Completed
     """What has been reached, for who stops here; its receipt says with what, and on which data."""
+    best_value: float = math.nan
+    """What is monitored, in `result.best_epoch`."""
 
     @property
     def epoch(self) -> int:

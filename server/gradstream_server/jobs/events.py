@@ -1,7 +1,7 @@
 """What happens to a job: the payloads of its log. Their meaning stands in the contract, `event.proto`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -37,6 +37,7 @@ class Started:
     predictions: FloatArray | None = None
     """(rows, targets), what the untrained model says."""
     scaling: Scaling | None = None
+    validation_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class EpochUpdates:
     losses: NDArray[np.float64]
     parameters: Mapping[str, FloatArray]
     """(epochs, *shape) for each parameter; empty for a large model."""
+    validation_losses: NDArray[np.float64] | None = None
+    metrics: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class Receipt:
     device: str
     threads: int
     versions: Mapping[str, str]
+
+
+class TrainingEnd(StrEnum):
+    """What ends a training that succeeds."""
+
+    EPOCHS = "EPOCHS"
+    NO_IMPROVEMENT = "NO_IMPROVEMENT"
+    TIME = "TIME"
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,14 @@ class Completed:
     predictions: FloatArray | None = None
     unscaled_parameters: Parameters | None = None
     scaling: Scaling | None = None
+    validation_loss: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    best_epoch: int = 0
+    """0 when nothing is monitored, or it never was a number."""
+    restored: bool = False
+    """Whether all that is told, but `epochs`, is of the best epoch."""
+    end: TrainingEnd | None = None
+    """What has ended training; None of what was reached on the way."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,7 @@ class WarningReason(StrEnum):
     CHECKPOINT_DAMAGED = "CHECKPOINT_DAMAGED"
     CHECKPOINT_NOT_WRITTEN = "CHECKPOINT_NOT_WRITTEN"
     ENVIRONMENT_CHANGED = "ENVIRONMENT_CHANGED"
+    METRIC_LEFT_OUT = "METRIC_LEFT_OUT"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gradstream_server.jobs.errors import Fault
 from gradstream_server.jobs.events import (
     Checkpointed,
@@ -58,6 +61,8 @@ class Job:
     create_time: datetime
     data_digest: str = ""
     """Of the inline data; empty for the reference experiment."""
+    validation_digest: str = ""
+    """Of the data set that it is measured on; empty for none."""
     priority: int = 0
     cancel_on_disconnect: bool = False
     group: str = ""
@@ -80,6 +85,7 @@ class Job:
     """Whether `Started` is in the log; it is there once, whatever the attempts."""
     epochs_done: int = 0
     last_loss: float | None = None
+    last_validation_loss: float | None = None
     checkpoints: tuple[Checkpointed, ...] = ()
     """Those that another attempt may go on from, the newest first."""
     fault: Fault | None = None
@@ -113,6 +119,7 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
             raise IllegalTransition(f"job {job.id} is not trained while it is {job.state}")
         case EpochUpdates():
             changes |= {"epochs_done": int(event.epochs[-1]), "last_loss": float(event.losses[-1])}
+            changes["last_validation_loss"] = _last(event.validation_losses)
         case Checkpointed():
             changes["checkpoints"] = (event, *job.checkpoints)[:KEPT_CHECKPOINTS]
         case Started():
@@ -139,3 +146,8 @@ def _transition(job: Job, state: JobState, time: datetime) -> dict[str, Any]:
     if state in ENDED:
         changes["end_time"] = time
     return changes
+
+
+def _last(losses: NDArray[np.float64] | None) -> float | None:
+    """The last one, if it is a number: databases keep no others."""
+    return float(losses[-1]) if losses is not None and np.isfinite(losses[-1]) else None

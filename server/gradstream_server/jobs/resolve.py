@@ -34,6 +34,12 @@ from gradstream_server.jobs.spec import (
     dtype_of,
     summarize,
 )
+from gradstream_server.jobs.validation import (
+    check_classes,
+    check_like,
+    resolve_stopping,
+    resolve_validation,
+)
 from gradstream_server.trainers import devices
 from gradstream_server.trainers import shapes as parameter_shapes
 from gradstream_server.trainers.catalogue import CLASSIFYING, OPTIMIZERS
@@ -49,6 +55,7 @@ def resolve(
     trainers: Collection[str],
     limits: Limits,
     dataset: Dataset | None = None,
+    validation_dataset: Dataset | None = None,
 ) -> Spec:
     """The resolved spec.
 
@@ -58,6 +65,7 @@ def resolve(
         trainers: the trainers there are.
         limits: what a request may ask for at most.
         dataset: that of the request's selection, if it has one.
+        validation_dataset: that of the request's validation, if it names one.
 
     Raises:
         InvalidSpec: fields are out of range; it names each.
@@ -87,16 +95,23 @@ def resolve(
     if device == "mps" and request.dtype == "float64":
         check.fail("dtype", "is float64, which mps cannot compute; use float32, or device cpu")
     shape = _shape(request, selected)
+    rows, features = shape.rows, shape.features
+    validation = resolve_validation(check, request, loss, rows, validation_dataset)
+    check.done()
+    learnt = rows - (validation.count(rows) if validation else 0)
     dtype: Dtype = request.dtype or ("float32" if device == "mps" else shape.dtype)
     defaults = reference.WITH_DATA
     if selected and dataset:
         check_fits(check, selected, dataset, dtype)
+        if validation_dataset and validation:
+            check_like(check, replace(selected, dtype=dtype), dataset, validation_dataset)
     elif request.data:
         check.fits("inline_data.features.data", request.data.features, dtype)
         check.fits("inline_data.targets.data", request.data.targets, dtype)
     else:
         defaults = reference.REFERENCE.get(request.trainer, reference.WITH_DATA)
     epochs = request.epochs or defaults.epochs
+    stopping = resolve_stopping(check, request.stopping, validation, epochs)
     parts = complete_parts(request.parts, epochs)
     learning_rate = request.learning_rate or OPTIMIZERS[parts["optimizer"].name].learning_rate
     if dtype == "float32":
@@ -104,22 +119,25 @@ def resolve(
     classes = selected.classes if selected else ()
     if loss in CLASSIFYING and not selected:
         field = "inline_data.targets.data" if request.data else "inline_data"
-        classes = of_numbers(check, field, (request.data or reference.DATA).targets, loss)
+        numbers = (request.data or reference.DATA).targets
+        last = learnt if validation and validation.last_rows else rows
+        classes = of_numbers(check, field, numbers[:last], loss)
+        if classes:
+            check_classes(check, numbers[last:], classes, last + 1)
     check_class_weights(check, parts["loss"], len(classes))
     check_precision(check, parts["mixed_precision"], dtype)
     if loss in CLASSIFYING and not classes:
         check.done()  # What follows measures itself against the classes.
-    rows, features = shape.rows, shape.features
     targets = len(classes) if loss == "cross_entropy" else shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
     shapes = parameter_shapes.of(parts["model"], features, targets, intercept)
-    if (numbers := parameter_shapes.count(shapes)) > limits.max_parameters:
+    if (count := parameter_shapes.count(shapes)) > limits.max_parameters:
         each = f"{targets} {'classes' if classes else 'targets'} times {features} features" + (
             " and a bias" if intercept else ""
         )
         check.fail(
             "dataset" if selected else "inline_data",
-            f"makes a model of {numbers} numbers ({each}); at most {limits.max_parameters}",
+            f"makes a model of {count} numbers ({each}); at most {limits.max_parameters}",
         )
         check.done()
     initial = _initial_parameters(check, request.initial_parameters, shapes, dtype)
@@ -130,7 +148,7 @@ def resolve(
         predict_rows = reference.PREDICT_ROWS
     check.done()
 
-    batch_size = min(request.batch_size or rows, rows)
+    batch_size = min(request.batch_size or learnt, learnt)
     summary = selected or (summarize(request.data) if request.data else reference.SUMMARY)
     summary = replace(summary, classes=classes) if classes else summary
     if request.known_data and request.known_data.digest != summary.digest:
@@ -144,7 +162,7 @@ def resolve(
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
-        shuffle=batch_size < rows if request.shuffle is None else request.shuffle,
+        shuffle=batch_size < learnt if request.shuffle is None else request.shuffle,
         reduction=request.reduction or defaults.reduction,
         intercept=intercept,
         l2=request.l2 or 0.0,
@@ -157,6 +175,8 @@ def resolve(
         parts=parts,
         max_memory_bytes=request.max_memory_bytes or limits.max_job_memory_bytes,
         max_seconds=request.max_seconds or limits.max_job_seconds,
+        validation=validation,
+        stopping=stopping,
     )
 
 

@@ -138,6 +138,7 @@ class JobService:
             spec=self._codec.encode_spec(spec),
             create_time=datetime.now(UTC),
             data_digest=spec.data.digest if spec.data.inline or spec.data.selection else "",
+            validation_digest=spec.validation.dataset if spec.validation else "",
             priority=priority,
             cancel_on_disconnect=cancel_on_disconnect,
             group=group,
@@ -330,7 +331,9 @@ class JobService:
         # "cpu" is everywhere; every other name has to wait until a worker has told what there is.
         devices = ["cpu"] if request.device == "cpu" else [device.name for device in await self.devices()]
         dataset = self._find_dataset(request.selection.dataset) if request.selection else None
-        arguments = (request, devices, TRAINERS, self.limits, dataset)
+        other = request.validation.dataset if request.validation else None
+        validation_dataset = self._find_dataset(other) if other is not None else None
+        arguments = (request, devices, TRAINERS, self.limits, dataset, validation_dataset)
         if request.data and request.data.features.size > _LARGE_REQUEST:
             return await asyncio.to_thread(resolve, *arguments), request.data
         return resolve(*arguments), request.data

@@ -35,6 +35,58 @@ def dtype_of(array: FloatArray) -> Dtype:
 
 
 @dataclass(frozen=True)
+class ValidationRequest:
+    """Rows to measure on, as they were asked for. The contract, `spec.proto`, says what the fields mean."""
+
+    fraction: float | None = None
+    last_rows: int | None = None
+    dataset: str | None = None
+    """Its digest, or the beginning of it."""
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows to measure on, every choice made: one of these three."""
+
+    metrics: tuple[str, ...]
+    fraction: float = 0.0
+    last_rows: int = 0
+    dataset: str = ""
+
+    def count(self, rows: int) -> int:
+        """How many of so many rows are measured on, and not learnt from."""
+        if self.dataset:
+            return 0
+        return self.last_rows or max(1, round(self.fraction * rows))
+
+
+@dataclass(frozen=True)
+class StoppingRequest:
+    """What ends training early, as it was asked for; None where the server is to choose."""
+
+    patience: int | None = None
+    monitor: str | None = None
+    min_delta: float | None = None
+    restore_best: bool | None = None
+    after_seconds: float | None = None
+    after_epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """What ends training early, every choice made; what is 0 or empty does not."""
+
+    patience: int = 0
+    monitor: str = ""
+    """Empty where nothing is monitored."""
+    min_delta: float = 0.0
+    restore_best: bool = False
+    after_seconds: float = 0.0
+    after_epochs: int = 0
+
+
+@dataclass(frozen=True)
 class SpecRequest:
     """A spec as it was asked for: None, or empty, where the server is to choose. Nothing is checked yet."""
 
@@ -61,6 +113,8 @@ class SpecRequest:
     selection: "SelectionRequest | None" = None
     parts: Mapping[Kind, Choice] = field(default_factory=dict)
     """What was chosen by name: optimizer, schedule and so on."""
+    validation: ValidationRequest | None = None
+    stopping: StoppingRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +228,13 @@ class Spec:
     """Beside the worker's own; 0 for no limit."""
     max_seconds: float = 0.0
     """Of running, over all attempts; 0 for no limit."""
+    validation: Validation | None = None
+    stopping: Stopping = Stopping()
+
+    @property
+    def last_epoch(self) -> int:
+        """The last epoch, unless something ends training before it."""
+        return self.stopping.after_epochs or self.epochs
 
     @property
     def parameter_count(self) -> int:

@@ -79,6 +79,7 @@ def _started(job: Job, event: Started) -> event_pb2.Started:
         targets=event.targets,
         predictions=_tensor(event.predictions),
         parameters=to_parameters(event.parameters),
+        validation_rows=event.validation_rows,
     )
     message.resolved_spec.ParseFromString(job.spec)
     if event.scaling:
@@ -96,6 +97,10 @@ def _fill_epoch_updates(message: event_pb2.EpochUpdates, event: EpochUpdates) ->
     message.losses.extend(event.losses.tolist())
     for name, column in event.parameters.items():
         message.parameters.add(name=name, shape=column.shape[1:], values=column.ravel().tolist())
+    if event.validation_losses is not None:
+        message.validation_losses.extend(event.validation_losses.tolist())
+    for name, values in event.metrics.items():
+        message.metrics.add(name=name, values=values.tolist())
 
 
 def _completed(event: Completed) -> event_pb2.Completed:
@@ -115,6 +120,11 @@ def _completed(event: Completed) -> event_pb2.Completed:
         ),
         training_seconds=event.training_s,
         scaling=_scaling(event.scaling) if event.scaling else None,
+        validation_loss=event.validation_loss,
+        metrics=[event_pb2.Metric(name=name, value=value) for name, value in event.metrics.items()],
+        best_epoch=event.best_epoch,
+        restored=event.restored,
+        end=event_pb2.TrainingEnd.Value(f"TRAINING_END_{event.end or 'UNSPECIFIED'}"),
     )
 
 

@@ -26,6 +26,7 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         last_sequence=job.last_sequence,
         epochs_done=job.epochs_done,
         last_loss=job.last_loss,
+        last_validation_loss=job.last_validation_loss,
         jobs_ahead=jobs_ahead,
         error=fault_status(job.fault) if job.fault else None,
         priority=job.priority,

@@ -19,9 +19,18 @@ from gradstream_server.jobs.spec import (
     SelectionRequest,
     Spec,
     SpecRequest,
+    Stopping,
 )
 from gradstream_server.rpc.parts import add_choices, resolved_choices, to_choices
 from gradstream_server.rpc.tensors import DTYPES, dtype_name, to_array, to_parameters, to_tensor
+from gradstream_server.rpc.validation import (
+    from_stopping,
+    from_validation,
+    stopping_request,
+    to_stopping,
+    to_validation,
+    validation_request,
+)
 
 _T = TypeVar("_T")
 
@@ -71,6 +80,8 @@ def to_request(spec: spec_pb2.Spec) -> SpecRequest:
         parts=to_choices(spec),
         max_memory_bytes=asked("max_memory_bytes", spec.max_memory_bytes),
         max_seconds=asked("max_seconds", spec.max_seconds),
+        validation=validation_request(spec.validation) if "validation" in is_set else None,
+        stopping=stopping_request(spec.stopping) if "stopping" in is_set else None,
     )
 
 
@@ -97,6 +108,10 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
         max_seconds=spec.max_seconds,
     )
     add_choices(message, spec.parts)
+    if spec.validation:
+        message.validation.CopyFrom(to_validation(spec.validation))
+    if spec.stopping != Stopping():
+        message.stopping.CopyFrom(to_stopping(spec.stopping))
     message.classes.extend(data.classes)
     if data.inline:
         inline = message.inline_data
@@ -148,6 +163,8 @@ def from_message(message: spec_pb2.Spec) -> Spec:
         parts=resolved_choices(message),
         max_memory_bytes=message.max_memory_bytes,
         max_seconds=message.max_seconds,
+        validation=from_validation(message.validation) if message.HasField("validation") else None,
+        stopping=from_stopping(message.stopping),
     )
 
 

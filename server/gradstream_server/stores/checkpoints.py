@@ -24,7 +24,7 @@ from gradstream_server.jobs.checkpoint import Checkpoint, CheckpointUnusable
 from gradstream_server.jobs.events import Completed, Receipt
 from gradstream_server.stores.durable import make_folder, write_file
 
-FORMAT = 1
+FORMAT = 2
 """To be raised with every change of what is written."""
 _FIRST_LINE = re.compile(rb"gradstream checkpoint, format (\d{1,9}), sha256 ([0-9a-f]{64})\n")
 _REMOVED = ".removed-"
@@ -104,6 +104,11 @@ def _encode(checkpoint: Checkpoint) -> bytes:
         # JSON has every float exactly as it is: Python writes the shortest text that is read as the same.
         "final_loss": float(result.final_loss),
         "training_s": float(result.training_s),
+        "validation_loss": result.validation_loss,
+        "metrics": dict(result.metrics),
+        "best_epoch": result.best_epoch,
+        "restored": result.restored,
+        "best_value": checkpoint.best_value,
         "receipt": asdict(result.receipt),
         "arrays": {
             group: None if arrays is None else {name: _told(array) for name, array in arrays.items()}
@@ -143,7 +148,12 @@ def _decode(body: bytes, start: int) -> Checkpoint:
             predictions=None if predictions is None else predictions[""],
             unscaled_parameters=groups["unscaled_parameters"],
             scaling=(scaling["mean"], scaling["scale"]) if scaling else None,
+            validation_loss=header["validation_loss"],
+            metrics=header["metrics"],
+            best_epoch=index(header["best_epoch"]),
+            restored=bool(header["restored"]),
         ),
+        best_value=float(header["best_value"]),
     )
 
 

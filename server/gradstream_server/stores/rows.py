@@ -17,6 +17,7 @@ _FIXED = {
     "spec",
     "create_time",
     "data_digest",
+    "validation_digest",
     "priority",
     "cancel_on_disconnect",
     "group",

@@ -33,8 +33,10 @@ JOBS = Table(
     Column("last_sequence", BigInteger, nullable=False),
     Column("epochs_done", BigInteger, nullable=False),
     Column("last_loss", Double),
+    Column("last_validation_loss", Double),
     Column("fault", Text, comment="JSON: reason, message, facts"),
     Column("data_digest", String(64), nullable=False, comment="empty for the reference experiment"),
+    Column("validation_digest", String(64), nullable=False, comment="of a data set; empty for none"),
     Column("priority", Integer, nullable=False),
     Column("cancel_on_disconnect", Boolean, nullable=False),
     Column("update_time", DateTime(timezone=True)),
@@ -58,5 +60,5 @@ EVENTS = Table(
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""

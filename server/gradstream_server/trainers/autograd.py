@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, linear, mse_lo
 from gradstream_server.trainers import batches, schedules, states
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
+from gradstream_server.trainers.validation import ValidationRows
 
 
 class AutogradTrainer:
@@ -55,6 +56,7 @@ class AutogradTrainer:
         self._learning_rate = problem.learning_rate
         self._schedule = schedules.of(problem)
         self._after = 0
+        self._validation = ValidationRows(problem, to_tensor)
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
@@ -63,8 +65,12 @@ class AutogradTrainer:
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t), or probabilities (n, 1), for features (n, d)."""
         with torch.no_grad():
-            predictions = self._scores(to_tensor(features, self._problem.device))
-            return to_numpy(predictions.sigmoid() if self._problem.loss.name == "log_loss" else predictions)
+            return to_numpy(self._predictions(self._scores(to_tensor(features, self._problem.device))))
+
+    def validate(self) -> tuple[float, NDArray[np.floating]]:
+        """The mean loss of the validation rows, and predictions (m, t), or probabilities (m, 1), for them."""
+        with torch.no_grad():
+            return self._validation.measured(self._measure)
 
     def state(self) -> State:
         """The weight (t, d) and, with an intercept, the bias (t).
@@ -158,9 +164,21 @@ class AutogradTrainer:
             directions.append(direction)
         return directions
 
+    def _measure(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of rows, summed (0-d), and predictions for them (b, t)."""
+        scores = self._scores(features)
+        if self._problem.loss.name == "log_loss":
+            loss = self._log_loss(scores, targets)
+        else:
+            loss = mse_loss(scores, targets, reduction="sum")
+        return loss, self._predictions(scores)
+
     def _scores(self, features: Tensor) -> Tensor:
         """X W' + b: the predictions of a linear model, (b, t)."""
         return linear(features, *self._tensors)
+
+    def _predictions(self, scores: Tensor) -> Tensor:
+        return scores.sigmoid() if self._problem.loss.name == "log_loss" else scores
 
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)

@@ -46,6 +46,13 @@ def epochs(problem: Problem, take: Take, after: int = 0) -> Iterator[Iterable[Ba
         yield _batches(problem, take, epoch)
 
 
+def blocks(rows: int, numbers: int) -> Iterator[slice]:
+    """All rows in their order, so many at once as take little memory; `numbers` are those of a row."""
+    at_once = max(1, _TAKEN_NUMBERS // numbers)
+    for start in range(0, rows, at_once):
+        yield slice(start, start + at_once)
+
+
 def _batches(problem: Problem, take: Take, epoch: int) -> Iterator[Batch]:
     (rows, features), targets = problem.features.shape, problem.targets.shape[1]
     # Made when the epoch begins: that of the epoch before is gone by then.

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from gradstream_server.trainers import batches, schedules, states, sufficient_statistics
 from gradstream_server.trainers.devices import to_device, to_numpy
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
+from gradstream_server.trainers.validation import ValidationRows
 
 
 class ManualTrainer:
@@ -77,6 +78,7 @@ class ManualTrainer:
         self._learning_rate = problem.learning_rate
         self._schedule = schedules.of(problem)
         self._after = 0
+        self._validation = ValidationRows(problem, to_device)
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t)."""
@@ -91,13 +93,12 @@ class ManualTrainer:
     @np.errstate(over="ignore")
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t), or probabilities (n, 1), for features (n, d)."""
-        parameters = self.parameters()
-        predictions = to_device(features, self._problem.device) @ parameters["weight"].T
-        if "bias" in parameters:
-            predictions = predictions + parameters["bias"]
-        if self._problem.loss.name == "log_loss":
-            predictions = self._probability(predictions)
-        return to_numpy(predictions)
+        return to_numpy(self._predictions(self._scores(to_device(features, self._problem.device))))
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def validate(self) -> tuple[float, NDArray[np.floating]]:
+        """The mean loss of the validation rows, and predictions (m, t), or probabilities (m, 1), for them."""
+        return self._validation.measured(self._measure)
 
     def state(self) -> State:
         """The weight (t, d), or (t, d + 1) with the bias as last column; float64 on condensed rows.
@@ -193,6 +194,24 @@ class ManualTrainer:
         """The sum of squares of all elements (0-d)."""
         elements = self._xp.reshape(residual, (-1,))
         return self._xp.vecdot(elements, elements)
+
+    def _measure(self, features: Array, targets: Array) -> tuple[Array, Array]:
+        """The loss of rows, summed (0-d), and predictions for them (b, t)."""
+        scores = self._scores(features)
+        if self._problem.loss.name == "log_loss":
+            loss, _ = self._log_loss(scores, targets)
+        else:
+            loss = self._square(scores - targets)
+        return loss, self._predictions(scores)
+
+    def _scores(self, features: Array) -> Array:
+        """X W' + b: the predictions of a linear model, (b, t)."""
+        parameters = self.parameters()
+        scores = features @ parameters["weight"].T
+        return scores + parameters["bias"] if "bias" in parameters else scores
+
+    def _predictions(self, scores: Array) -> Array:
+        return self._probability(scores) if self._problem.loss.name == "log_loss" else scores
 
     def _take(self, which: batches.Which) -> tuple[Array, Array]:
         """Features (b, d), or (b, d + 1) with the column of ones, and targets (b, t)."""

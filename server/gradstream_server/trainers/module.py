@@ -16,6 +16,7 @@ from gradstream_server.trainers import batches, losses, models, optimizers, sche
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
 from gradstream_server.trainers.mixed_precision import MixedPrecision
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
+from gradstream_server.trainers.validation import ValidationRows
 
 
 class ModuleTrainer:
@@ -53,6 +54,7 @@ class ModuleTrainer:
 
         self._schedule = schedules.of(problem)
         self._after = 0
+        self._validation = ValidationRows(problem, to_tensor)
 
     def parameters(self) -> Parameters:
         """The weight (t, d) and, with an intercept, the bias (t); of several layers those of each."""
@@ -64,6 +66,12 @@ class ModuleTrainer:
         with torch.no_grad():
             scores = self._model(to_tensor(features, self._problem.device))
             return to_numpy(losses.predictions(self._problem, scores))
+
+    def validate(self) -> tuple[float, NDArray[np.floating]]:
+        """The mean loss of the validation rows, and predictions (m, t), (m, 1) or (m, classes), for them."""
+        self._model.eval()
+        with torch.no_grad():
+            return self._validation.measured(self._measure)
 
     def state(self) -> State:
         """The parameters, and what the optimizer keeps of each, weights first.
@@ -177,6 +185,14 @@ class ModuleTrainer:
 
         self._optimizer.step(evaluate)
         return evaluated[0]
+
+    def _measure(self, features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of rows, summed (0-d), and predictions for them (b, outputs)."""
+        scores = self._model(features)
+        of_classes = self._problem.loss.name == "cross_entropy"
+        loss = self._loss(scores, targets.long() if of_classes else targets)
+        elements = targets.numel() if self._problem.reduction == "mean" else 1
+        return loss * elements, losses.predictions(self._problem, scores)
 
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)

@@ -26,6 +26,16 @@ class CannotTrain(Exception):
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Rows to measure on, as those to learn from."""
+
+    features: NDArray[np.floating]
+    """(rows, features)."""
+    targets: NDArray[np.floating]
+    """(rows, targets)."""
+
+
+@dataclass(frozen=True)
 class Problem:
     """Rows to learn from and how, with every choice made: data are scaled and in the training dtype."""
 
@@ -64,6 +74,9 @@ class Problem:
     initial: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     """Parameters to start from, training dtype, scaled units; one that is not given is the trainer's own."""
 
+    validation: Rows | None = None
+    """Rows that `Trainer.validate` measures on, and nothing is learnt from."""
+
     @property
     def outputs(self) -> int:
         """What the model has for each row: a number for each target, or for each class."""
@@ -81,6 +94,13 @@ class Trainer(Protocol):
         """Predictions (rows, targets) for scaled features (rows, features).
 
         Of a logistic model the probability of the second class, of others with classes (rows, classes).
+        """
+        ...
+
+    def validate(self) -> tuple[float, NDArray[np.floating]]:
+        """The mean loss of the problem's validation rows, and predictions for them as `predict` gives them.
+
+        With the parameters as they are now, and without dropout. The trainer stays as it was.
         """
         ...
 

@@ -109,6 +109,13 @@ def test_every_option_is_sent() -> None:
         schedule="cosine",
         clipping=["norm", {"max_norm": 2}],
         mixed_precision="bfloat16",
+        validation=([[5.0, 6.0]], [7.0]),
+        metrics=["r2", "mae"],
+        patience=np.int64(3),
+        monitor="mae",
+        min_delta=1,
+        restore_best=np.False_,  # type: ignore[typeddict-item]
+        stop_after_seconds=60,
     )
     unset = [
         field.name
@@ -116,6 +123,11 @@ def test_every_option_is_sent() -> None:
         if field.name not in {f.name for f, _ in spec.ListFields()}
     ]
     assert unset == ["dataset", "classes"], "the one in place of inline data, the other set by the server"
+    assert (spec.validation.last_rows, list(spec.validation.metrics)) == (1, ["r2", "mae"])
+    assert list(spec.inline_data.features.shape) == [2, 2], "those to learn from, and those to measure on"
+    stopping = spec.stopping
+    assert (stopping.patience, stopping.monitor, stopping.min_delta) == (3, "mae", 1)
+    assert (stopping.restore_best, stopping.after_seconds) == (False, 60)
     assert (spec.epochs, spec.learning_rate, spec.shuffle) == (7, 0.5, False)
     assert spec.gradient_reduction == spec_pb2.GRADIENT_REDUCTION_SUM
     assert spec.dtype == spec_pb2.DTYPE_FLOAT32

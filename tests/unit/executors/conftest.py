@@ -15,6 +15,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> type[ScriptedTrainer]:
     """The scripted trainer, in the registry for as long as the test."""
     monkeypatch.setitem(TRAINERS, "scripted", Entry("tests.unit.executors.scripted:ScriptedTrainer", ""))
     ScriptedTrainer.loss = staticmethod(lambda epoch: 1 / epoch)
+    ScriptedTrainer.validation = staticmethod(lambda epoch: 2 / epoch)
     ScriptedTrainer.asked = 0
     return ScriptedTrainer
 

@@ -105,6 +105,11 @@ def columns(events: Sequence[Event]) -> dict[str, bytes]:
     bits["losses"] = b"".join(u.losses.tobytes() for u in updates)
     for name in updates[0].parameters if updates else ():
         bits[name] = b"".join(u.parameters[name].tobytes() for u in updates)
+    for u in updates:
+        for name, values in {"validation": u.validation_losses, **u.metrics}.items():
+            if values is not None:
+                assert len(values) == len(u.epochs)
+                bits[name] = bits.get(name, b"") + values.tobytes()
     return bits
 
 
@@ -114,4 +119,5 @@ def outcome(event: Event) -> tuple[Any, ...]:
     arrays = {**event.parameters, "predictions": event.predictions}
     arrays |= {f"unscaled {name}": array for name, array in (event.unscaled_parameters or {}).items()}
     bits = {name: None if a is None else (a.dtype, a.shape, a.tobytes()) for name, a in arrays.items()}
-    return event.epochs, event.final_loss, event.receipt, bits
+    measured = (event.validation_loss, event.metrics, event.best_epoch, event.restored, event.end)
+    return event.epochs, event.final_loss, event.receipt, bits, measured

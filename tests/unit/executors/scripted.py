@@ -10,9 +10,10 @@ from gradstream_server.trainers.problem import Parameters, Problem, State
 
 
 class ScriptedTrainer:
-    """After epoch n the weight is n. The loss of epoch n is `loss(n)`."""
+    """After epoch n the weight is n. The loss of epoch n is `loss(n)`, of validation rows `validation(n)`."""
 
     loss: ClassVar[Callable[[int], float]]
+    validation: ClassVar[Callable[[int], float]]
     asked: ClassVar[int]
     """The epoch that was asked for last."""
 
@@ -26,6 +27,10 @@ class ScriptedTrainer:
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         return features @ self._weight.T
+
+    def validate(self) -> tuple[float, NDArray[np.floating]]:
+        assert self._problem.validation
+        return type(self).validation(int(self._weight[0, 0])), self.predict(self._problem.validation.features)
 
     def state(self) -> State:
         return {"weight": self._weight}

@@ -38,7 +38,7 @@ from gradstream_server.jobs.events import (
 )
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.run import next_attempt
-from gradstream_server.jobs.spec import InlineData, Spec
+from gradstream_server.jobs.spec import InlineData, Spec, StoppingRequest, ValidationRequest
 from gradstream_server.trainers.registry import TRAINERS
 
 
@@ -67,6 +67,16 @@ CASES: dict[str, dict[str, Any]] = {
         "intercept": True,
         "seed": 42,
         "predict_rows": SMALL.features[:2],
+    },
+    "validation, and the best epoch": {
+        "data": SMALL,
+        "epochs": 9,
+        "batch_size": 4,
+        "learning_rate": 0.08,  # It goes up and down.
+        "standardize": True,
+        "predict_rows": SMALL.features[:2],
+        "validation": ValidationRequest(fraction=0.3),
+        "stopping": StoppingRequest(restore_best=True),
     },
     # So large that the manual trainer condenses its rows.
     "large full batch": {"data": LARGE, "epochs": 25, "intercept": True, "standardize": True},

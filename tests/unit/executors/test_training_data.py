@@ -12,6 +12,7 @@ from tests.disk import small_disk
 from tests.unit.data.files import arrow, dataset, read
 
 from gradstream_server.data import rows
+from gradstream_server.data.dataset import like
 from gradstream_server.data.rows import SelectedRows
 from gradstream_server.executors import training_data
 from gradstream_server.executors.faults import NoRowsLeft
@@ -19,7 +20,13 @@ from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
-from gradstream_server.jobs.spec import SelectionRequest, Spec, SpecRequest
+from gradstream_server.jobs.spec import (
+    SelectionRequest,
+    Spec,
+    SpecRequest,
+    Validation,
+    ValidationRequest,
+)
 from gradstream_server.trainers.registry import TRAINERS
 
 NUMBERS = np.random.default_rng(0).normal(5, 3, size=(200, 3))
@@ -134,3 +141,66 @@ def test_no_room_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             TrainingData.of_dataset(spec, selected, cache)
         assert raised.value.errno == errno.ENOSPC
         assert list(cache.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("held", [{"fraction": 0.25}, {"last_rows": 50}])
+def test_rows_to_measure_on(
+    tmp_path: Path, cache: MatrixCache, monkeypatch: pytest.MonkeyPatch, mapped: bool, held: dict[str, Any]
+) -> None:
+    """What is measured on would be learnt, as the mean of a feature or as a row."""
+    monkeypatch.setattr(training_data, "_SMALL_NUMBERS", 0 if mapped else 1 << 18)
+    monkeypatch.setattr(rows, "_BLOCK_NUMBERS", 100)
+    spec, selected = prepared(tmp_path, standardize=True, validation=ValidationRequest(**held))
+    for _ in range(2):
+        data = TrainingData.of_dataset(spec, selected, cache)
+        assert data.validation
+        assert data.scaling
+        # One row lacks a value, and is neither of both.
+        assert (len(data.features), len(data.validation.features)) == (149, 50)
+        learnt = data.features * data.scaling.scale + data.scaling.mean
+        measured = data.validation.features * data.scaling.scale + data.scaling.mean
+        np.testing.assert_allclose(data.scaling.mean, learnt.mean(axis=0))
+        together = np.concatenate([learnt, measured])
+        order = np.lexsort(together.T), np.lexsort(NUMBERS[:-1, :2].T)
+        np.testing.assert_allclose(together[order[0]], NUMBERS[:-1, :2][order[1]])
+        if "last_rows" in held:
+            np.testing.assert_allclose(measured, NUMBERS[149:199, :2])
+            np.testing.assert_allclose(data.validation.targets[:, 0], NUMBERS[149:199, 2])
+    other = replace(spec, seed=1)
+    again = TrainingData.of_dataset(other, selected, cache)
+    assert again.validation
+    is_same = np.array_equal(again.validation.targets, data.validation.targets)
+    assert is_same == ("last_rows" in held), "a share is drawn by the seed"
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_another_data_set_to_measure_on(
+    tmp_path: Path, cache: MatrixCache, monkeypatch: pytest.MonkeyPatch, mapped: bool
+) -> None:
+    """Its missing values and its scale would be its own, and what is measured another model."""
+    monkeypatch.setattr(training_data, "_SMALL_NUMBERS", 0 if mapped else 1 << 18)
+    spec, selected = prepared(tmp_path, standardize=True)
+    folder = tmp_path / "other"
+    folder.mkdir()
+    table = pa.table({"y": [1.0, 2.0], "b": [None, 4.0], "a": [5, 6]})
+    measured = dataset(read(folder, arrow(table), "o.arrow"))
+    assert spec.data.selection
+    selection = replace(spec.data.selection, nulls="mean")
+    learnt = dataset(read(tmp_path, arrow(TABLE), "t.arrow"))
+    others = SelectedRows(folder / "table.arrow", like(measured, learnt), selection)
+    spec = replace(spec, validation=Validation(("mae",), dataset=measured.digest))
+    data = TrainingData.of_dataset(spec, selected, cache, others)
+    assert data.validation
+    assert data.scaling
+    numbers = data.validation.features * data.scaling.scale + data.scaling.mean
+    np.testing.assert_allclose(numbers, [[5, NUMBERS[:-1, 1].mean()], [6, 4]])
+    np.testing.assert_allclose(data.validation.targets, [[1], [2]])
+
+
+def test_no_row_is_left_to_learn_from(tmp_path: Path, cache: MatrixCache) -> None:
+    """A worker would be lost in a table without rows."""
+    table = pa.table({"a": [1.0, None, None], "y": [1.0, 2, 3]})
+    spec, selected = prepared(tmp_path, table, validation=ValidationRequest(fraction=0.5))
+    with pytest.raises(NoRowsLeft, match="to learn from"):
+        TrainingData.of_dataset(spec, selected, cache)
