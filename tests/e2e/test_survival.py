@@ -285,7 +285,7 @@ def test_a_server_that_dies_and_comes_back(tmp_path: Path, start: Start) -> None
 def test_a_server_that_stays_away(tmp_path: Path, start: Start) -> None:
     with running_server(tmp_path / "data", *QUICK) as server:
         job = gradstream(*ENDLESS, "--detach", server=server.address).stdout.strip()
-        watch = start("watch", "watch", job, "--patience", "0.5", server=server.address)
+        watch = start("watch", "watch", job, "--server-patience", "0.5", server=server.address)
         watch.trains()
         server.process.kill()
         assert watch.end() == 3
@@ -313,7 +313,7 @@ def test_a_server_that_dies_before_it_has_answered(tmp_path: Path, start: Start)
 def test_a_server_that_dies_before_it_has_answered_and_stays_away() -> None:
     """The job may be in its data: who starts the same by hand once more would have two."""
     address = "{}:{}".format(*dying_server(REQUEST).getsockname())
-    done = gradstream("train", "--patience", "0.5", "--request-id", REQUEST, server=address)
+    done = gradstream("train", "--server-patience", "0.5", "--request-id", REQUEST, server=address)
     assert (done.returncode, done.stdout) == (3, "")
     assert done.stderr.splitlines()[1:] == [
         "The job may have been started:",

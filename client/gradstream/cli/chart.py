@@ -13,6 +13,10 @@ DEEPEST = 1e-16
 """Of the highest value: what is less is drawn at the lower edge of a logarithmic scale."""
 
 
+_LARGEST = 1e250
+"""Above it, the margins and ticks of a chart are no floats any more."""
+
+
 @dataclass(frozen=True)
 class Chart:
     """A curve as lines of text, and what its edges stand for."""
@@ -30,6 +34,11 @@ class Chart:
         if self.logarithmic and self.lowest < self.floor:
             return f"{self.highest:.3g}", f"≤{self.floor:.1g}"
         return f"{self.highest:.3g}", f"{self.lowest:.3g}"
+
+
+def drawable(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which values have a place in a chart."""
+    return np.abs(values) < _LARGEST
 
 
 def draw(values: NDArray[np.float64], width: int, height: int) -> Chart:

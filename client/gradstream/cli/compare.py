@@ -97,6 +97,7 @@ def _print(comparison: Comparison) -> None:
     import numpy as np
 
     from gradstream.cli.chart import draw
+    from gradstream.cli.comparison import common_epochs
     from gradstream.cli.report import aligned, counted, duration
 
     spec, runs = comparison.started.spec, comparison.runs
@@ -115,7 +116,7 @@ def _print(comparison: Comparison) -> None:
     scales = [", log scale" if chart.logarithmic else "" for chart in charts]
     click.echo("  ".join(f"{e + s:<{width}}" for e, s in zip(edges, scales, strict=True)).rstrip())
     click.echo()
-    shown = np.unique(np.linspace(0, len(runs[0].epochs) - 1, _ROWS).astype(int))
+    shown = np.unique(np.linspace(0, common_epochs(runs) - 1, _ROWS).astype(int))
     rows = [["loss of epoch", *(run.trainer for run in runs)]]
     rows += [[f"{runs[0].epochs[i]:,}", *(f"{run.losses[i]:.9g}" for run in runs)] for i in shown]
     rows += _result_rows(comparison)

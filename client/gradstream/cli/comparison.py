@@ -1,6 +1,6 @@
 """The trainers on the same problem, and how far apart they are."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 from uuid import uuid4
@@ -76,8 +76,13 @@ def compare_trainers(
         gradients,
         tuple(runs),
         _largest_difference([run.result.parameters for run in runs]),
-        _largest_difference([{"loss": run.losses} for run in runs]),
+        _largest_difference([{"loss": run.losses[: common_epochs(runs)]} for run in runs]),
     )
+
+
+def common_epochs(runs: Sequence[TrainerRun]) -> int:
+    """How many epochs all have told of: by patience or time one may have ended before another."""
+    return min(len(run.epochs) for run in runs)
 
 
 def _common_options(given: SpecOptions) -> SpecOptions:

@@ -36,6 +36,7 @@ class DataChoice:
     max_categories: int | None
     nulls: str | None
     predict: tuple[str, ...]
+    validation_data: str | None = None
     digest: str | None = None
     """What the table has to be, where a spec file says so."""
 
@@ -61,9 +62,10 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
             ("--one-hot", choice.one_hot),
             ("--max-categories", choice.max_categories),
             ("--nulls", choice.nulls),
+            ("--validation-data", choice.validation_data),
         ):
             if given:
-                raise click.UsageError(f"{option} is about a column of --data, which is missing")
+                raise click.UsageError(f"{option} is about the table of --data, which is missing")
         return ChosenData({}, (_X,))
     dataset = _dataset(client, choice, plain)
     if choice.digest and not dataset.digest.startswith(choice.digest):
@@ -79,6 +81,8 @@ def choose_data(client: Client, choice: DataChoice, *, plain: bool) -> ChosenDat
         options["one_hot"] = choice.one_hot
     if choice.max_categories is not None:
         options["max_categories"] = choice.max_categories
+    if choice.validation_data is not None:
+        options["validation"] = _find(client, choice.validation_data, plain)
     if choice.nulls is not None:
         options["nulls"] = choice.nulls  # type: ignore[typeddict-item]  # one of the choices of the option
     return ChosenData(options, tuple(features))

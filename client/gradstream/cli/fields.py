@@ -17,16 +17,24 @@ _OPTIONS = {
     "initial_parameters": "--init",
     "predict_rows": "--predict",
     "max_memory_bytes": "--max-memory",
+    "metrics": "--metric",
     "job": "JOB",
     "source": "the file",
     "name": "the name",
     "size": "the size",
 }
+_FIELDS = {
+    "spec.validation.fraction": "--validation-fraction",
+    "spec.validation.last_rows": "--validation-rows",
+    "spec.validation.dataset": "--validation-data",
+    "spec.validation": "--validation-fraction",
+}
+"""Options of fields that are one argument in Python."""
 _PART_OPTION = re.compile(r"spec\.(\w+)\.options\.(.+)")
 # Names that are no words of English, as texts of the server have them.
 _IN_TEXT = re.compile(
     r"(?<![\w.-])(learning_rate|batch_size|gradient_reduction|report_every|predict_rows|initial_parameters"
-    r"|request_id|max_memory_bytes|max_seconds|cancel_on_disconnect|one_hot|max_categories|nulls)\b"
+    r"|request_id|max_memory_bytes|max_seconds|cancel_on_disconnect|one_hot|max_categories|nulls|restore_best|min_delta)\b"
 )
 
 
@@ -34,7 +42,7 @@ def option_of_field(field: str) -> str:
     """The option that sets a field, such as `--learning-rate` for `spec.learning_rate`."""
     if found := _PART_OPTION.fullmatch(field):
         return f"--set {found[1]}.{found[2]}"
-    return option_of_argument(argument_of_field(field))
+    return _FIELDS.get(field) or option_of_argument(argument_of_field(field))
 
 
 def option_of_argument(argument: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream.cli.chart import drawable
 from gradstream.cli.report import counted
 from gradstream.client import Client
 from gradstream.job import Job, JobState
@@ -16,8 +17,6 @@ _NOT_TOLD = {"trainer", "epochs", "reference", "dataset", "data_digest", "report
 _NOT_TOLD |= {"max_memory_bytes", "max_seconds"}
 
 _MOST_VALUES = 3
-_LARGEST = 1e250
-"""Above it, the margins and ticks of a chart are no floats any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +26,20 @@ class History:
     job: Job
     epochs: NDArray[np.int64]
     losses: NDArray[np.float64]
+    validation_losses: NDArray[np.float64]
+    """Of as many epochs, or empty."""
 
     @property
     def drawn(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Epochs and losses that can be drawn: without those of a run that has lost all measure."""
-        sane = np.abs(self.losses) < _LARGEST
+        sane = drawable(self.losses)
         return self.epochs[sane], self.losses[sane]
+
+    @property
+    def measured(self) -> tuple[NDArray[np.int64], NDArray[np.float64]] | None:
+        """The same of the validation losses; None where there are none to draw."""
+        sane = drawable(self.validation_losses)
+        return (self.epochs[sane], self.validation_losses[sane]) if sane.any() else None
 
     @property
     def outcome(self) -> str:
@@ -40,7 +47,14 @@ class History:
         state = "" if self.job.state is JobState.SUCCEEDED else f", {self.job.state.lower()}"
         if not len(self.losses):
             return f"no epochs{state}"
-        return f"loss {self.losses[-1]:.6g} after {counted(int(self.epochs[-1]), 'epoch')}{state}"
+        epochs = counted(int(self.epochs[-1]), "epoch")
+        return f"loss {self.losses[-1]:.6g} after {epochs}{state}"
+
+    @property
+    def measured_outcome(self) -> str:
+        """The same of the validation loss: its best."""
+        best = int(np.nanargmin(self.validation_losses))
+        return f"validation loss, {self.validation_losses[best]:.6g} at best, in epoch {self.epochs[best]:,}"
 
 
 def read_history(client: Client, job: str) -> History:
@@ -50,7 +64,30 @@ def read_history(client: Client, job: str) -> History:
         for event in run.events():
             if event.sequence >= found.last_sequence:
                 break
-    return History(found, run.epochs, run.losses)
+    return History(found, run.epochs, run.losses, run.validation_losses)
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A curve to draw, and what a legend says of it."""
+
+    epochs: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    legend: str
+    job: int
+    """The number of its history, from 0."""
+    of_validation: bool
+
+
+def curves(histories: Sequence[History]) -> list[Drawn]:
+    """The losses of each history, and behind them its validation losses."""
+    found = []
+    for i, (history, label) in enumerate(zip(histories, labels(histories), strict=True)):
+        found.append(Drawn(*history.drawn, f"{label}: {history.outcome}", i, of_validation=False))
+        if measured := history.measured:
+            legend = f"{history.job.id}: {history.measured_outcome}"
+            found.append(Drawn(*measured, legend, i, of_validation=True))
+    return found
 
 
 def labels(histories: Sequence[History]) -> list[str]:
@@ -76,6 +113,8 @@ def _plain(value: object) -> object:
 
 def _told(spec: Spec, name: str) -> str:
     value = getattr(spec, name)
+    if value is None:
+        return f"no {name.replace('_', ' ')}"
     if isinstance(value, bool):
         return f"{'' if value else 'no '}{name.replace('_', ' ')}"
     text = f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import click
 
 from gradstream.cli.chart import spans_magnitudes
-from gradstream.cli.history import History, labels
+from gradstream.cli.history import History, curves
 
 _WIDTH, _HEIGHT = 8.0, 4.5
 """Inches."""
@@ -15,7 +15,7 @@ _MOST_WITHIN = 5
 _DOTS_PER_INCH = 150
 _FEW = 30
 _COLOURS = 10
-_STYLES = ("-", "--", ":", "-.")
+_STYLES = ("-", ":", "-.")
 
 
 def require_matplotlib() -> None:
@@ -41,18 +41,18 @@ def draw_image(histories: Sequence[History], format_: str, logarithmic: bool | N
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for i, (history, label) in enumerate(zip(histories, labels(histories), strict=True)):
-        epochs, losses = history.drawn
+    drawn = curves(histories)
+    for curve in drawn:
         axes.plot(
-            epochs,
-            losses,
-            label=f"{label}: {history.outcome}",
-            color=f"C{i % _COLOURS}",
-            linestyle=_STYLES[i // _COLOURS % len(_STYLES)],
+            curve.epochs,
+            curve.losses,
+            label=curve.legend,
+            color=f"C{curve.job % _COLOURS}",
+            linestyle="--" if curve.of_validation else _STYLES[curve.job // _COLOURS % len(_STYLES)],
             # A line through a single point cannot be seen.
-            marker="." if len(losses) <= _FEW else None,
+            marker="." if len(curve.losses) <= _FEW else None,
         )
-    losses = np.concatenate([history.drawn[1] for history in histories])
+    losses = np.concatenate([curve.losses for curve in drawn])
     highest = float(losses.max())
     if logarithmic is None:
         logarithmic = spans_magnitudes(float(losses.min()), highest)

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import repeat
 from types import TracebackType
 from typing import Self
 
@@ -69,11 +70,15 @@ def _epoch_lines(event: EpochUpdates) -> Iterator[str]:
     time, last = event.time.isoformat(), int(event.epochs[-1])
     names = tuple(event.parameters or ())
     columns = [_list(column) for column in (event.parameters or {}).values()]
+    measured = repeat(None) if event.validation_losses is None else iter(_list(event.validation_losses))
+    metrics = {name: iter(_list(column)) for name, column in event.metrics.items()}
     for epoch, loss, *values in zip(event.epochs.tolist(), _list(event.losses), *columns, strict=True):
         parameters = dict(zip(names, values, strict=True)) or None
         after = event.sequence if epoch == last else event.sequence - 1
         head = {"event": "epoch_update", "after": after, **place, "time": time}
-        yield json.dumps({**head, "epoch": epoch, "loss": loss, "parameters": parameters})
+        update = {"epoch": epoch, "loss": loss, "parameters": parameters, "validation_loss": next(measured)}
+        here = {name: next(column) for name, column in metrics.items()}
+        yield json.dumps({**head, **update, "metrics": here})
 
 
 def _list(column: NDArray[np.float64]) -> list[JsonValue]:

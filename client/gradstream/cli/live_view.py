@@ -9,12 +9,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from gradstream.cli.chart import draw, labelled
+from gradstream.cli.chart import draw, drawable, labelled
+from gradstream.cli.coloured import coloured
+from gradstream.cli.overlay import overlay
 from gradstream.cli.pace import Pace
 from gradstream.cli.report import (
     change_line,
     counted,
     duration,
+    measured_lines,
+    metrics_text,
     outcome_line,
     parameter_lines,
     prediction_lines,
@@ -114,13 +118,23 @@ class LiveView:
             parts.append(_bar(done, self._spec.epochs, width))
         if len(losses):
             parts.append(_line(self._numbers(float(losses[-1]), done)))
-            chart = draw(losses, max(4, width - 12), _CHART_HEIGHT)
-            parts += [_line(Text(line, "cyan")) for line in labelled(chart, int(epochs[0]), done)]
+            parts += self._chart(width)
         if self._trouble:
             parts.append(_line(Text(self._trouble, "yellow")))
         elif self._run.state is JobState.PAUSED:
             parts.append(_line(Text(f"let it go on: {self._resume}", "yellow")))
         return Group(*parts)
+
+    def _chart(self, width: int) -> list[Text]:
+        """The curve so far; with validation both, and what they are."""
+        losses, epochs, measured = self._run.losses, self._run.epochs, self._run.validation_losses
+        curves = [(epochs[sane], each[sane]) for each in (losses, measured) if (sane := drawable(each)).any()]
+        if not len(measured) or not curves:
+            chart = draw(losses, max(4, width - 12), _CHART_HEIGHT)
+            return [_line(Text(line, "cyan")) for line in labelled(chart, int(epochs[0]), int(epochs[-1]))]
+        both = overlay(curves, max(12, width), _CHART_HEIGHT)
+        legend = Text.assemble(("━━", "cyan"), " loss  ", ("━━", "magenta"), " validation loss")
+        return [*map(_line, coloured(both, ("cyan", "magenta"))), _line(legend)]
 
     def _state(self) -> str:
         state, ahead = self._run.state, self._run.jobs_ahead
@@ -132,6 +146,11 @@ class LiveView:
         if self._outcome:
             return Text(self._outcome)
         text = Text.assemble("loss ", (f"{loss:.6g}", "bold"))
+        if len(measured := self._run.validation_losses):
+            text.append(f"  validation loss {measured[-1]:.6g}")
+            names = self._spec.metrics if self._spec else ()
+            newest = {name: float(column[-1]) for name in names if len(column := self._run.metric(name))}
+            text.append(f"  {metrics_text(newest)}" if newest else "")
         pace = self._pace.epochs_per_second
         if pace is None or self._trouble or not self._is_live or self._run.state is not JobState.RUNNING:
             return text
@@ -149,7 +168,7 @@ class LiveView:
         if self._spec is None:
             return
         lines = self._before + prediction_lines("after", self._spec.predict_rows, result.predictions)
-        lines += parameter_lines(result, self._spec)
+        lines += measured_lines(result, self._spec) + parameter_lines(result, self._spec)
         for line in lines:
             self._console.print(line, markup=False, soft_wrap=True)
         self._console.print(f"show it again: {self._again}", style="dim", markup=False, soft_wrap=True)

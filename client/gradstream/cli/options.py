@@ -28,8 +28,8 @@ event_format_option = click.option(
     help="Text for people, or one JSON object a line for each event.",
 )  # fmt: skip
 patience_option = click.option(
-    "--patience", "patience_s", type=click.FloatRange(min=0), metavar="SECONDS",
-    default=60, show_default=True, envvar="GRADSTREAM_PATIENCE", show_envvar=True,
+    "--server-patience", "patience_s", type=click.FloatRange(min=0), metavar="SECONDS",
+    default=60, show_default=True, envvar="GRADSTREAM_SERVER_PATIENCE", show_envvar=True,
     help="How long to wait for a server that is lost to come back, before giving up. The job is kept.",
 )  # fmt: skip
 plain_option = click.option("--plain", is_flag=True, help="Lines only, as when stdout is no terminal.")
@@ -56,6 +56,9 @@ _DATA_OPTIONS = [
     click.option("--nulls", type=click.Choice(["error", "drop", "mean"], case_sensitive=False),
                  help="Rows without a value: refuse them, leave them out, or let the mean of the column "
                       "stand in.  [default: error]"),
+    click.option("--validation-data", metavar="FILE|DATASET",
+                 help="Measure the model on this table after each epoch: one with the same columns, which is "
+                      "uploaded like --data."),
     click.option("--predict", "predict", metavar="ROW", multiple=True,
                  help="Predict this row at the end: its features, separated by commas. Repeatable."),
 ]  # fmt: skip
@@ -111,6 +114,26 @@ _SPEC_OPTIONS = [
                       "several targets row by row, each may end in a semicolon), separated by commas. "
                       "Repeatable."),
     click.option("--report-every", type=int, metavar="N", help="Report every N-th epoch only.  [default: 1]"),
+    click.option("--validation-fraction", type=float, metavar="SHARE",
+                 help="Learn nothing from this share of the rows, such as 0.2, drawn by --seed, but "
+                      "measure the model on them after each epoch."),
+    click.option("--validation-rows", type=int, metavar="N",
+                 help="The same with the last N rows: for data in the order of time."),
+    click.option("--metric", "metrics", metavar="NAME", multiple=True,
+                 help="Measure this on the validation rows beside the loss: mae, rmse or r2, with classes "
+                      "accuracy, log_loss or auc. Repeatable.  [default: all that fit the loss]"),
+    click.option("--patience", type=int, metavar="EPOCHS",
+                 help="End training when what is monitored has not improved for so many epochs, and keep the "
+                      "model of the best.  [default: train all epochs]"),
+    click.option("--monitor", metavar="NAME",
+                 help="What has to improve: validation_loss, loss or a metric.  [default: validation_loss; "
+                      "loss without validation]"),
+    click.option("--min-delta", type=float, metavar="N",
+                 help="By more than how much it has to improve to count.  [default: 0]"),
+    click.option("--restore-best/--no-restore-best", default=None,
+                 help="Whether the model is that of the best epoch.  [default: only with --patience]"),
+    click.option("--stop-after-seconds", type=float, metavar="SECONDS",
+                 help="End training then, with what it has reached.  [default: train all epochs]"),
     click.option("--max-memory", "max_memory_bytes", callback=memory_size, metavar="SIZE",
                  help="Memory that training may take, from 64M: bytes, or with K, M, G or T, powers of 1024. "
                       "A job that needs more fails. 0 for no limit, if the server has none.  "

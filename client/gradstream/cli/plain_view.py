@@ -9,6 +9,7 @@ import numpy as np
 from gradstream.cli.report import (
     change_line,
     epoch_line,
+    measured_lines,
     outcome_line,
     parameter_lines,
     prediction_lines,
@@ -62,10 +63,10 @@ class PlainView:
                 self._show_epochs(event)
             case Completed() if self._spec is not None:
                 self._print(prediction_lines("after", self._spec.predict_rows, event.predictions))
-                if not self._spec.reference:
-                    self._print(
-                        [f"{outcome_line(event)}, job {event.job}", *parameter_lines(event, self._spec)]
-                    )
+                measured = measured_lines(event, self._spec)
+                if not self._spec.reference or measured:
+                    self._print([f"{outcome_line(event)}, job {event.job}", *measured])
+                    self._print(parameter_lines(event, self._spec))
 
     def _show_change(self, event: StateChange) -> None:
         """Say what somebody who waits has to know: stdout is for the run alone."""
@@ -84,7 +85,15 @@ class PlainView:
         while position < len(event):
             epoch = int(event.epochs[position])
             parameters = event.parameters and {n: column[position] for n, column in event.parameters.items()}
-            lines.append(epoch_line(epoch, float(event.losses[position]), parameters))
+            measured = event.validation_losses
+            lines.append(
+                epoch_line(
+                    epoch,
+                    float(event.losses[position]),
+                    parameters,
+                    None if measured is None else float(measured[position]),
+                )
+            )
             self._next_epoch = epoch - (epoch - 1) % every + every
             position = int(np.searchsorted(event.epochs, self._next_epoch))
         self._print(lines)

@@ -105,31 +105,29 @@ def _print(histories: Sequence[History], logarithmic: bool | None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from gradstream.cli.history import labels
+    from gradstream.cli.coloured import coloured
+    from gradstream.cli.history import curves
     from gradstream.cli.overlay import overlay
 
-    if len(histories) > len(_MARKS):
+    drawn = curves(histories)
+    if len(drawn) > len(_MARKS):
         raise click.UsageError(
-            f"at most {len(_MARKS)} jobs can be told apart on a terminal; an image shows more: -o FILE.png"
+            f"at most {len(_MARKS)} curves can be told apart on a terminal; an image shows more: -o FILE.png"
         )
     console = Console(highlight=False)
     colourless = console.no_color or console.color_system is None
-    marked = len(histories) > 1 and (colourless or len(histories) > len(_COLOURS))
-    room = console.height - len(histories) - 3 if console.is_terminal else _HEIGHTS[0]
+    marked = len(drawn) > 1 and (colourless or len(drawn) > len(_COLOURS))
+    room = console.height - len(drawn) - 3 if console.is_terminal else _HEIGHTS[0]
     chart = overlay(
-        [history.drawn for history in histories],
+        [(curve.epochs, curve.losses) for curve in drawn],
         min(console.width, _WIDEST),
         next((height for height in _HEIGHTS if height <= room), _HEIGHTS[-1]),
         logarithmic,
         _MARKS if marked else None,
     )
-    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(histories))]
-    for i, line in enumerate(chart.lines):
-        text = Text(line, no_wrap=True, overflow="ellipsis")
-        for column, owner in enumerate(chart.owners[i].tolist() if i < len(chart.owners) else []):
-            if owner >= 0:
-                text.stylize(colours[owner], chart.margin + column, chart.margin + column + 1)
+    colours = [_COLOURS[i % len(_COLOURS)] for i in range(len(drawn))]
+    for text in coloured(chart, colours):
         console.print(text)
-    for i, (history, label) in enumerate(zip(histories, labels(histories), strict=True)):
+    for i, curve in enumerate(drawn):
         mark = f"{_MARKS[i]} " if marked else "━━ "
-        console.print(Text.assemble((mark, colours[i]), f"{label}: {history.outcome}"), soft_wrap=True)
+        console.print(Text.assemble((mark, colours[i]), curve.legend), soft_wrap=True)

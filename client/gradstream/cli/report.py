@@ -23,11 +23,17 @@ def prediction_lines(when: str, rows: FloatArray | None, predictions: FloatArray
     ]
 
 
-def epoch_line(epoch: int, loss: float, parameters: Mapping[str, NDArray[np.floating]] | None) -> str:
+def epoch_line(
+    epoch: int,
+    loss: float,
+    parameters: Mapping[str, NDArray[np.floating]] | None,
+    validation_loss: float | None = None,
+) -> str:
     """`epoch 1: w = 1.200, loss = 30.00000000`; w where the model has a single weight."""
     weight = parameters.get("weight") if parameters else None
     w = f"w = {fixed(weight.item(), 3)}, " if weight is not None and weight.size == 1 else ""
-    return f"epoch {epoch}: {w}loss = {fixed(loss, 8)}"
+    measured = "" if validation_loss is None else f", validation loss = {fixed(validation_loss, 8)}"
+    return f"epoch {epoch}: {w}loss = {fixed(loss, 8)}{measured}"
 
 
 def change_line(event: StateChange, *, is_past: bool) -> str:
@@ -39,7 +45,8 @@ def change_line(event: StateChange, *, is_past: bool) -> str:
 
 def size_line(started: Started) -> str:
     """How much data there is."""
-    return f"n_samples: {started.rows}, n_features: {started.features}"
+    measured = f", n_validation_samples: {started.validation_rows}" if started.validation_rows else ""
+    return f"n_samples: {started.rows}{measured}, n_features: {started.features}"
 
 
 def parameter_lines(result: Completed, spec: Spec) -> list[str]:
@@ -95,8 +102,36 @@ def predictions_by_name(result: Completed, spec: Spec) -> dict[str, float]:
 
 def outcome_line(result: Completed) -> str:
     """How far training went, and how long it took."""
-    epochs, time = counted(result.epochs, "epoch"), duration(result.training_seconds)
-    return f"loss {result.final_loss:.6g} after {epochs} in {time}"
+    return f"{reached(result)} in {duration(result.training_seconds)}"
+
+
+def reached(result: Completed) -> str:
+    """`loss 0.5 after 20 epochs`; of the best epoch, where the model is that one's."""
+    loss = f"loss {result.final_loss:.6g}"
+    if result.validation_loss is not None:
+        loss += f", validation loss {result.validation_loss:.6g}"
+    epochs = counted(result.epochs, "epoch")
+    if result.restored:
+        return f"{loss} after epoch {result.best_epoch:,}, the best of {epochs}"
+    return f"{loss} after {epochs}"
+
+
+def measured_lines(result: Completed, spec: Spec) -> list[str]:
+    """What was measured of the validation rows, and why training has ended before its last epoch."""
+    lines = []
+    if result.metrics:
+        lines.append(f"validation: {metrics_text(result.metrics)}")
+    if result.end == "NO_IMPROVEMENT":
+        name, epochs = (spec.monitor or "").replace("_", " "), counted(spec.patience or 0, "epoch")
+        lines.append(f"ended early: the {name} has not improved for {epochs}")
+    if result.end == "TIME":
+        lines.append(f"ended early: {duration(spec.stop_after_seconds or 0)} were over")
+    return lines
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    """`mae 0.9, rmse 1.1`"""
+    return ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
 
 
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:

@@ -34,7 +34,23 @@ def build_request(
             _check_start(initial, names, targets)
         options["initial_parameters"] = initial
     _add_part_options(options)
+    _add_validation(options)
     return options
+
+
+def _add_validation(options: SpecOptions) -> None:
+    """Put the rows to measure on to the one option that they are in Python."""
+    given = cast(dict[str, Any], options)
+    ways = {
+        "--validation-data": given.get("validation"),
+        "--validation-fraction": given.pop("validation_fraction", None),
+        "--validation-rows": given.pop("validation_rows", None),
+    }
+    chosen = {option: value for option, value in ways.items() if value is not None}
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} both say what to measure on: give one of them")
+    if chosen:
+        (given["validation"],) = chosen.values()
 
 
 def _add_part_options(options: SpecOptions) -> None:

@@ -57,13 +57,17 @@ def _lines(path: Path, job: Job, choice: DataChoice, start: Mapping[str, object]
         is_given = context.get_parameter_source(name) in _GIVEN
         if table == DATA:
             values = getattr(choice, name)
+            if name == "validation_data" and values and Path(values).is_file():
+                values = _place(values, path.parent)
             if name != "data" and values not in (None, ()):
                 data.append(_line(key_of(option), list(values) if option.multiple else values))
         elif name in _SEPARATE or (name in _ONLY_IF_GIVEN and not is_given):
             continue
         else:
             resolved = getattr(job.spec, name, context.params.get(name))
-            if isinstance(resolved, bool | int | float | str):
+            if isinstance(resolved, tuple) and resolved:
+                resolved = list(resolved)
+            if isinstance(resolved, bool | int | float | str | list):
                 (given if is_given else chosen).append(_line(key_of(option), resolved))
     yield f"# What job {job.id} has trained. Again: gradstream train --spec {path.name}"
     yield from given

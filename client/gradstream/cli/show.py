@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gradstream.client import Client
     from gradstream.events import Completed
     from gradstream.job import Job
-    from gradstream.spec import Part
+    from gradstream.spec import Part, Spec
 
 
 @click.command()
@@ -25,7 +25,7 @@ def show(*, job: str, format_: str, server: str | None) -> None:
     from gradstream.cli.connection import open_client
     from gradstream.cli.follow import command_for
     from gradstream.cli.json_view import as_json, json_line
-    from gradstream.cli.report import outcome_line, parameter_lines, prediction_lines
+    from gradstream.cli.report import measured_lines, outcome_line, parameter_lines, prediction_lines
     from gradstream.job import JobState
 
     with open_client(server) as client:
@@ -48,7 +48,7 @@ def show(*, job: str, format_: str, server: str | None) -> None:
         click.echo(f"{'result' if done else 'reached':<{width}}  {outcome_line(result)}{of}")
         for line in prediction_lines("after", found.spec.predict_rows, result.predictions):
             click.echo(line)
-        for line in parameter_lines(result, found.spec):
+        for line in (*measured_lines(result, found.spec), *parameter_lines(result, found.spec)):
             click.echo(line)
     elif found.state is JobState.PAUSED:
         click.echo(f"let it go on: {command_for('resume', job)}", err=True)
@@ -80,6 +80,8 @@ def _rows(job: Job) -> list[tuple[str, str]]:
     rows.append(("epochs", f"{job.epochs_done:,} of {spec.epochs:,}"))
     if job.last_loss is not None:
         rows.append(("loss", f"{job.last_loss:.8g}"))
+    if job.last_validation_loss is not None:
+        rows.append(("validation loss", f"{job.last_validation_loss:.8g}"))
     times = (("created", job.create_time), ("started", job.start_time), ("ended", job.end_time))
     rows += [(name, f"{time.astimezone():%Y-%m-%d %H:%M:%S}") for name, time in times if time is not None]
     if job.checkpoint_epoch and not job.state.final:
@@ -117,8 +119,33 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         rows.append(("memory", f"at most {spec.max_memory_bytes:,} bytes"))
     if spec.max_seconds:
         rows.append(("time", f"at most {spec.max_seconds:g} s"))
+    rows += _measured(spec)
     if spec.report_every > 1:
         rows.append(("report every", f"{spec.report_every:,} epochs"))
+    return rows
+
+
+def _measured(spec: Spec) -> list[tuple[str, str]]:
+    """What the model is measured on, and what ends training early."""
+    rows = []
+    if spec.validation_fraction is not None:
+        rows.append(("validation", f"{spec.validation_fraction:g} of the rows"))
+    if spec.validation_rows is not None:
+        rows.append(("validation", f"the last {spec.validation_rows:,} rows"))
+    if spec.validation_dataset is not None:
+        rows.append(("validation", f"data set {spec.validation_dataset[:12]}"))
+    if spec.metrics:
+        rows.append(("metrics", ", ".join(spec.metrics)))
+    if spec.patience is not None:
+        rows.append(("patience", f"{spec.patience:,} epochs"))
+    if spec.monitor is not None:
+        least = f", by more than {spec.min_delta:g}" if spec.min_delta else ""
+        rows.append(("monitored", f"{spec.monitor.replace('_', ' ')}{least}"))
+        rows.append(("model of", "the best epoch" if spec.restore_best else "the last epoch"))
+    if spec.stop_after_seconds is not None:
+        rows.append(("stops after", f"{spec.stop_after_seconds:g} s"))
+    if spec.stop_after_epochs is not None:
+        rows.append(("stops after", f"{spec.stop_after_epochs:,} epochs"))
     return rows
 
 

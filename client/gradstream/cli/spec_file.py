@@ -15,6 +15,8 @@ DATA, INIT, DIGEST = "data", "init", "digest"
 _KEYS = {"data": "file"}
 """Keys that are not named as the option."""
 _SIZE = "max_memory_bytes"
+_OTHERS = {"predict", "start", "initial", "validation_fraction", "validation_rows"}
+"""Options that are named otherwise in Python."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def training_options(command: click.Command) -> Iterator[tuple[str, click.Option
             continue
         if option.name in of_data:
             yield DATA, option
-        elif option.name in {*SpecOptions.__annotations__, "predict", "start", "initial"}:
+        elif option.name in {*SpecOptions.__annotations__, *_OTHERS}:
             yield "", option
 
 
@@ -95,6 +97,9 @@ def _understood(
         options["data"] = str(folder / file)
     elif digest is not None:
         options["data"] = digest
+    measured = options.get("validation_data")
+    if isinstance(measured, str) and (folder / measured).is_file():
+        options["validation_data"] = str(folder / measured)
     return SpecFile(options, digest)
 
 

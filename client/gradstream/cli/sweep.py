@@ -86,6 +86,8 @@ def sweep(
 ) -> None:
     """Train with many values of some options, and find the run with the lowest loss.
 
+    With validation it is that of the validation rows.
+
     \b
       gradstream sweep --data houses.csv --target price --vary learning_rate=0.01,0.1 --vary batch_size=64,256
       gradstream sweep --vary learning_rate=log:1e-4:1e-1 --vary l2=uniform:0:1 --random 20 --seed 7

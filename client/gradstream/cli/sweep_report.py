@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import click
 
 from gradstream.cli.fields import option_of_argument, with_options
-from gradstream.cli.report import counted, duration
+from gradstream.cli.report import outcome_line
 from gradstream.job import JobState
 from gradstream.space import Options, Value
 from gradstream.sweep_run import SweepRun
@@ -46,9 +46,7 @@ def run_line(run: SweepRun, total: int) -> str:
 def outcome(run: SweepRun) -> str:
     """`loss 0.5 after 20 epochs in 12 ms`; or why there is none."""
     if run.result is not None:
-        epochs = counted(run.result.epochs, "epoch")
-        loss = f"loss {run.result.final_loss:.6g}"
-        return f"{loss} after {epochs} in {duration(run.result.training_seconds)}"
+        return outcome_line(run.result)
     if run.job is not None and run.job.fault is not None:
         return f"failed, {with_options(run.job.fault.message)}"
     return "failed" if run.state is JobState.FAILED else run.state.lower()

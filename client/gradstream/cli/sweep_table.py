@@ -79,7 +79,8 @@ class SweepTable:
         names = list(runs[0].options) if runs else []
         rows = [_cells(run, is_best=run is best) for run in runs]
         cells = {name: max([0, *(len(row[name]) for row in rows)]) for name in ("RUN", *names, *_COLUMNS)}
-        widths = {name: max(len(name), width) for name, width in cells.items()}
+        titles = {"LOSS": "VAL LOSS"} if any(map(_is_validated, runs)) else {}
+        widths = {name: max(len(titles.get(name, name)), width) for name, width in cells.items()}
         for name in _DISPENSABLE:
             if _width(widths) > self._console.width:
                 del widths[name]
@@ -89,7 +90,7 @@ class SweepTable:
         table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for name, width in widths.items():
             justify: JustifyMethod = "left" if name in ("STATE", "JOB") else "right"
-            table.add_column(name, justify=justify, no_wrap=True, width=width)
+            table.add_column(titles.get(name, name), justify=justify, no_wrap=True, width=width)
         for run, row in zip(runs, rows, strict=True):
             style = "bold green" if run is best else _STYLES.get(run.state, "")
             table.add_row(*(row[name] for name in widths), style=style)
@@ -103,7 +104,9 @@ def _width(columns: Mapping[str, int]) -> int:
 def _cells(run: SweepRun, *, is_best: bool) -> dict[str, str]:
     """What there is to tell of a run, by column."""
     job, seconds = run.job, seconds_of(run)
-    loss = run.value if run.value is not None or job is None else job.last_loss
+    loss = run.value
+    if loss is None and job is not None:
+        loss = job.last_validation_loss if _is_validated(run) else job.last_loss
     return {
         "RUN": f"{'* ' if is_best else ''}{run.number}",
         **{name: value_text(value) for name, value in run.options.items()},
@@ -113,6 +116,10 @@ def _cells(run: SweepRun, *, is_best: bool) -> dict[str, str]:
         "TIME": "-" if seconds is None else duration(seconds),
         "JOB": job.id if job else "-",
     }
+
+
+def _is_validated(run: SweepRun) -> bool:
+    return run.job is not None and bool(run.job.spec.metrics)
 
 
 def _line(text: str) -> Text:

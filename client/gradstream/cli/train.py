@@ -70,12 +70,13 @@ def train(
       gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
       gradstream train --trainer module --epochs 1000 --from JOB
+      gradstream train --data houses.csv --target price --validation-fraction 0.2 --patience 10
       gradstream train --data houses.csv --target price --save-spec run.toml
       gradstream train --spec run.toml --epochs 500
 
     Ctrl-C leaves the job, which goes on; `gradstream watch JOB` comes back to it. A connection that is lost
-    is attached again, also when the server has died and comes back within --patience. A server that was
-    never there is not waited for.
+    is attached again, also when the server has died and comes back within --server-patience. A server that
+    was never there is not waited for.
     """
     if detach and cancel_on_disconnect:
         raise click.UsageError(

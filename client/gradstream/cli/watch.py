@@ -29,7 +29,7 @@ def watch(
     """Watch a job, from its beginning to its end, whether it is running or has ended long ago.
 
     Ctrl-C leaves the job, which goes on. A connection that is lost is attached again, also when the server
-    has died and comes back within --patience. A paused job is waited for.
+    has died and comes back within --server-patience. A paused job is waited for.
 
     With --format json every line tells as `after` what --after takes to go on behind it. That is its
     `sequence`, but for epochs that are not the last of their event: several share one `sequence`, and with

@@ -28,6 +28,10 @@ class FakeRun:
     jobs_ahead: int = 0
     epochs: NDArray[np.int64] = field(default_factory=lambda: np.arange(1, 101))
     losses: NDArray[np.float64] = field(default_factory=lambda: np.geomspace(100.0, 1e-3, 100))
+    validation_losses: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    def metric(self, _name: str) -> NDArray[np.float64]:
+        return self.validation_losses / 2
 
 
 def epochs(sequence: int, until: int, second: float) -> EpochUpdates:
@@ -104,6 +108,20 @@ def test_no_line_wraps(width: int) -> None:
     lines = picture(view, console).splitlines()
     assert len(lines) == 9
     assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_validation_has_a_curve_and_its_newest_numbers(width: int) -> None:
+    """Whoever looks on would not see that the model learns nothing more."""
+    view, console = view_of(FakeRun(validation_losses=np.linspace(90, 7, 100)), width)
+    lines = picture(view, console).splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 9
+    if width > 40:
+        assert "validation loss 7" in lines[1]
+        assert lines[-1].strip() == "━━ loss  ━━ validation loss"
+    view, console = view_of(FakeRun(validation_losses=np.full(100, np.nan)), width)
+    assert max(map(len, picture(view, console).splitlines())) <= width
 
 
 def test_a_job_that_waits() -> None:

@@ -9,7 +9,7 @@ import click
 import numpy as np
 import pytest
 
-from gradstream.cli.history import History, labels
+from gradstream.cli.history import History, curves, labels
 from gradstream.cli.image import draw_image, require_matplotlib
 from gradstream.cli.overlay import overlay
 from gradstream.convert import spec_of
@@ -23,7 +23,12 @@ def curve(first: int, last: int, start: float, end: float) -> tuple[np.ndarray, 
     return np.arange(first, last + 1), np.linspace(start, end, last - first + 1)
 
 
-def history(job: str = "j", losses: tuple[float, ...] = (4.0, 2.0, 1.0), **spec: object) -> History:
+def history(
+    job: str = "j",
+    losses: tuple[float, ...] = (4.0, 2.0, 1.0),
+    validation: tuple[float, ...] = (),
+    **spec: object,
+) -> History:
     now = datetime(2025, 1, 1, tzinfo=UTC)
     resolved = replace(spec_of(spec_pb2.Spec(trainer="manual", epochs=3)), **spec)
     return History(
@@ -32,7 +37,7 @@ def history(job: str = "j", losses: tuple[float, ...] = (4.0, 2.0, 1.0), **spec:
             end_time=None, attempt=1, last_sequence=9, epochs_done=3, last_loss=None, jobs_ahead=None,
             fault=None, priority=0, cancel_on_disconnect=False, restarts=0, checkpoint_epoch=0, group="",
         ),
-        np.arange(1, len(losses) + 1), np.array(losses),
+        np.arange(1, len(losses) + 1), np.array(losses), np.array(validation),
     )  # fmt: skip
 
 
@@ -108,6 +113,20 @@ def test_images(format_: str) -> None:
         told = re.findall(r"<!-- (.*) -->", image.decode())
         assert {"epoch", "loss", "Loss of each epoch"} <= set(told)
         assert "second, manual, seed 7: loss 1 after 2 epochs" in told
+
+
+def test_validation_is_a_curve_of_its_own() -> None:
+    """A user would not see from which epoch on his model gets worse."""
+    jobs = [history("j", validation=(5.0, np.nan, 6.0)), history("k", validation=(np.nan,) * 3)]
+    drawn = curves(jobs)
+    assert [(curve.job, curve.of_validation, len(curve.losses)) for curve in drawn] == [
+        (0, False, 3),
+        (0, True, 2),
+        (1, False, 3),
+    ]
+    assert drawn[1].legend == "j: validation loss, 5 at best, in epoch 1"
+    told = re.findall(r"<!-- (.*) -->", draw_image(jobs, "svg", None).decode())
+    assert drawn[1].legend in told
 
 
 def test_many_jobs_do_not_hide_their_curves() -> None:

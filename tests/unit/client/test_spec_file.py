@@ -17,7 +17,7 @@ from gradstream.spec import SpecOptions
 # What a table in a request needs; the command line has --data and its columns for it.
 NOT_ON_THE_COMMAND_LINE = {
     "initial_parameters", "predict_rows", "feature_names", "target_names", "dataset", "target_columns",
-    "feature_columns",
+    "feature_columns", "validation",
 }  # fmt: skip
 
 

@@ -1,24 +1,18 @@
 """Bundles predict what the trainers predict: else a model taken away would be another one."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.domain import new_job
 from tests.unit.models.trained import HOUSES, mlp, train_numbers, train_table
 
-import gradstream
 from gradstream.bundle import Bundle
 from gradstream.bundle.architecture import ACTIVATIONS, LOSSES
-from gradstream.convert import event_of
 from gradstream.errors import BundleError
-from gradstream.v1.event_pb2 import TrainingEvent
 from gradstream_server.jobs.events import Completed
 from gradstream_server.models.bundling import bundle_of
-from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.trainers import catalogue
 from gradstream_server.trainers.part import Choice
 
@@ -136,18 +130,6 @@ def test_a_model_whose_scaling_was_not_kept() -> None:
     assert isinstance(completed, Completed)
     with pytest.raises(BundleError, match="train it again"):
         bundle_of(spec, replace(completed, scaling=None), job="job")
-
-
-def test_the_result_tells_the_scaling() -> None:
-    """Who makes a bundle of the last event alone would have none."""
-    bundle, result = train_numbers(X, Y, standardize=True)
-    body = ProtoCodec().encode_event(new_job(), result, datetime.now(UTC))
-    told = event_of(TrainingEvent.FromString(body))
-    assert isinstance(told, gradstream.Completed)
-    assert told.scaling
-    assert bundle.scaling
-    np.testing.assert_array_equal(told.scaling.mean, bundle.scaling.mean)
-    np.testing.assert_array_equal(told.scaling.scale, bundle.scaling.scale)
 
 
 def test_models_of_the_catalogue() -> None:

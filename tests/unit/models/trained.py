@@ -18,7 +18,6 @@ from gradstream_server.jobs.limits import Limits
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import InlineData, SelectionRequest, Spec, SpecRequest
 from gradstream_server.models.bundling import bundle_of
-from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.trainers.part import Choice
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -41,8 +40,7 @@ def finished(spec: Spec, data: TrainingData) -> tuple[Bundle, Completed]:
     model = Model(spec, data, ENVIRONMENT)
     losses = [float(loss) for loss in model.trainer.train()]
     result = model.result(len(losses), losses[-1], training_s=0.5)
-    kept = ProtoCodec().decode_spec(ProtoCodec().encode_spec(spec))  # all that is left of it in the end
-    return bundle_of(kept, result, job="job-1", name="houses", version=3), result
+    return bundle_of(spec, result, job="job-1", name="houses", version=3), result
 
 
 def train_numbers(
