@@ -45,7 +45,10 @@ def bundle_of(
         "epochs": result.epochs,
         "final_loss": float(result.final_loss),
         "training_seconds": float(result.training_s),
+        **result.metrics,
     }
+    if result.validation_loss is not None:
+        metrics["validation_loss"] = result.validation_loss
     return Bundle(
         model=_part(spec, "model"),
         loss=_part(spec, "loss"),

@@ -39,7 +39,7 @@ def finished(spec: Spec, data: TrainingData) -> tuple[Bundle, Completed]:
     """What training leaves."""
     model = Model(spec, data, ENVIRONMENT)
     losses = [float(loss) for loss in model.trainer.train()]
-    result = model.result(len(losses), losses[-1], training_s=0.5)
+    result = model.result(model.reached(), len(losses), losses[-1], training_s=0.5)
     return bundle_of(spec, result, job="job-1", name="houses", version=3), result
 
 
