@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import signal
 from collections.abc import Iterator
 
@@ -15,6 +16,9 @@ settings.register_profile("gradstream", deadline=None)
 settings.load_profile("gradstream")
 # A shell lets what it starts in the background ignore Ctrl-C, which the programs under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Set for tests that run several at a time; commands under test would take it for the width of their terminal.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 
 
 @pytest.fixture(scope="session")

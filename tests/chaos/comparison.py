@@ -108,7 +108,7 @@ def _result_differences(found: Completed, expected: Completed) -> Iterator[str]:
 def _unlike(what: str, found: Event, expected: Event) -> Iterator[str]:
     """The fields of two events of the same type that differ, but for where and when they happened."""
     for each in fields(expected):
-        if each.name in ("job", "sequence", "attempt", "time", "training_seconds"):
+        if each.name in ("job", "sequence", "attempt", "time", "training_seconds", "end"):
             continue
         one, other = getattr(found, each.name), getattr(expected, each.name)
         if fingerprint(one) != fingerprint(other):

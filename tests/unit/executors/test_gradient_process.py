@@ -44,6 +44,8 @@ def processes(tmp_path: Path) -> GradientProcesses:
         checkpoint_interval_s=60,
         configure_logging=_quiet,
     )
+    _others.clear()
+    _others.update(descendants(os.getpid()))
     # As in a server; without, where other tests have begun the fork server, each process imports torch.
     multiprocessing.get_context("forkserver").set_forkserver_preload(["gradstream_server.executors.preload"])
     return GradientProcesses(equipment, longest_s=100)
@@ -63,13 +65,17 @@ def computing(processes: GradientProcesses) -> "asyncio.Task[Gradients]":
     return asyncio.create_task(compute(processes, table(1000, 9), ("module",), parts=SLOW))
 
 
+_others: set[int] = set()
+"""Processes that other tests have left."""
+
+
 async def its_process() -> int:
     """The process that computes, once it is there: a child of the fork server."""
     me = os.getpid()
     found: set[int] = set()
 
     def there() -> bool:
-        found.update(pid for pid in descendants(me) if parent(pid) != me)
+        found.update(pid for pid in descendants(me) - _others if parent(pid) != me)
         return bool(found)
 
     await asyncio.to_thread(wait_until, there, "a process that computes")
