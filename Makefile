@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS_VENV := .venv-protos
 BUF := node_modules/.bin/buf
+NODE_CLIENT := examples/node/node_modules/.package-lock.json
 
 # Moved by hand, after the curves of the trainers have been compared; everything else moves with `make lock`.
 TORCH := torch==2.13.0
@@ -58,7 +59,7 @@ test: lint ## Check everything: lint, then all tests.
 	$(MAKE) pytest ARGS="--numprocesses 2 --dist loadfile $(ARGS)"
 
 .PHONY: pytest
-pytest: $(VENV)/.dev ## Run the tests alone: make pytest ARGS="tests/unit -k loss".
+pytest: $(VENV)/.dev $(BUF) $(NODE_CLIENT) ## Run the tests alone: make pytest ARGS="tests/unit -k loss".
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: chaos
@@ -135,7 +136,7 @@ lock: ## Pin the newest versions of everything but torch in constraints.txt.
 
 .PHONY: clean
 clean: ## Remove what make has made here: environments, caches, builds.
-	rm -rf $(VENV) $(PROTOS_VENV) node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PROTOS_VENV) node_modules examples/node/node_modules build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find client server tests benchmarks examples deploy docs -name __pycache__ -prune -exec rm -rf {} +
 
 # Installed once, and again when what they are made from changes.
@@ -164,4 +165,8 @@ $(PROTOS_VENV)/.tools: requirements-protos.txt
 $(BUF): package.json package-lock.json
 	@command -v npm >/dev/null || { echo "buf, which checks the contract, comes from npm: install Node.js 18 or later with npm" >&2; exit 1; }
 	npm ci --ignore-scripts --no-fund --no-audit
+	@touch $@
+
+$(NODE_CLIENT): examples/node/package.json examples/node/package-lock.json
+	npm ci --prefix examples/node --ignore-scripts --no-fund --no-audit
 	@touch $@

@@ -18,14 +18,14 @@ def environment(server: str | None = None, **more: str) -> dict[str, str]:
 
 
 def gradstream(
-    *args: str, server: str | None = None, stdin: str | None = None
+    *args: str, server: str | None = None, stdin: str | None = None, timeout_s: float = _TIMEOUT_S
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
     return subprocess.run(
         [GRADSTREAM, *args],
         capture_output=True,
         text=True,
-        timeout=_TIMEOUT_S,
+        timeout=timeout_s,
         env=environment(server),
         input=stdin,
         check=False,

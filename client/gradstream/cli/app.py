@@ -38,6 +38,9 @@ COMMANDS = {
     "replay": Entry("gradstream.cli.replay:replay", "Train again what a job has trained, and compare."),
     "compare": Entry("gradstream.cli.compare:compare", "Train with every trainer and compare them."),
     "sweep": Entry("gradstream.cli.sweep:sweep", "Train with many values of some options; find the best."),
+    "conformance": Entry(
+        "gradstream.cli.conformance:conformance", "Prove that a client of any language re-attaches."
+    ),
     "info": Entry("gradstream.cli.info:info", "Show what a server is: version, devices, trainers, limits."),
     "health": Entry("gradstream.cli.health:health", "Ask whether a server takes work."),
 }

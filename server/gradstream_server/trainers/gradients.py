@@ -73,6 +73,7 @@ def first_batch(problem: Problem) -> Problem:
         schedule=default("schedule"),
         clipping=default("clipping"),
         mixed_precision=default("mixed_precision"),
+        validation=None,
     )
 
 
