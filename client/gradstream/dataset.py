@@ -64,3 +64,9 @@ class Dataset:
     """When it was first uploaded."""
     stored_bytes: int
     """What it takes on the server's disk."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import dataset_html
+
+        return dataset_html(self)

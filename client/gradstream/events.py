@@ -220,3 +220,9 @@ class Completed(Event):
     def parameters_in_own_units(self) -> dict[str, FloatArray]:
         """The parameters in the data's own units, scaled or not: what `initial_parameters` takes."""
         return self.unscaled_parameters or self.parameters
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import completed_html
+
+        return completed_html(self)

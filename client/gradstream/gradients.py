@@ -54,3 +54,9 @@ class GradientCheck:
     def finite_difference_error(self) -> float:
         """The largest difference of a trainer from the finite differences, over all parameters."""
         return max(max(each.finite_difference_errors.values()) for each in self.parameters.values())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import gradient_check_html
+
+        return gradient_check_html(self)

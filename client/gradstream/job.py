@@ -65,3 +65,9 @@ class Job:
     """What it has in common with the jobs that belong to it; empty for none."""
     last_validation_loss: float | None = None
     """Validation loss of the last epoch reported; None without validation."""
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import job_html
+
+        return job_html(self)

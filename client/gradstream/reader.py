@@ -167,6 +167,10 @@ class Reader:
         """Let the job go on."""
         return await self._session.call(RESUME_JOB, ResumeJobRequest(job=self.tail.job))
 
+    def another(self) -> "Reader":
+        """One of the same job, from its first event on."""
+        return Reader(self._session, WatchJobRequest(job=self.tail.job))
+
     def take_turn(self) -> int:
         """Begin to read; the turn is to be given to `leave`."""
         self._turn += 1

@@ -66,6 +66,12 @@ class WatchedRun:
         """A metric of the validation rows after these epochs, shape (n,); empty where it is not measured."""
         return self._reader.curve.column(name)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import run_html
+
+        return run_html(self)
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of job {self.job}: {self.state}, {len(self.losses)} epochs received>"
 
@@ -77,6 +83,9 @@ class Run(WatchedRun):
     ends the call but not the job; iterating again goes on where the last iteration stopped. When the
     connection breaks, or the server dies and comes back, it is attached again, and neither gap nor repetition
     can be seen. While the job waits or is paused, so does the iteration.
+
+    A notebook that ends a cell with it shows it live, to its end, by a stream of its own: who iterates misses
+    nothing.
 
     A run is for one thread at a time: iterating it, or waiting for its result, while another thread does,
     raises RuntimeError. Threads that want the same job watch it each by a run of their own,
@@ -136,6 +145,11 @@ class Run(WatchedRun):
     def close(self) -> None:
         """Leave. The job goes on."""
         self._reader.leave()
+
+    def _ipython_display_(self) -> None:
+        from gradstream.notebook import show
+
+        show(Run(self._reader.another()))
 
     def _take_turn(self) -> int:
         with self._reading():

@@ -39,6 +39,12 @@ class WatchedSweep:
         """How many of its jobs may be there that have not ended; 0 before the server has told."""
         return self._steps.at_once
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import sweep_html
+
+        return sweep_html(self)
+
 
 class Sweep(WatchedSweep):
     """The runs of a sweep, started as others end.
