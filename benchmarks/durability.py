@@ -45,7 +45,8 @@ from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.spec import SpecRequest
 from gradstream_server.jobs.store import Write
 from gradstream_server.rpc.codec import ProtoCodec
-from gradstream_server.stores.sql import Durability, SqlJobStore
+from gradstream_server.stores.sql import SqlJobStore
+from gradstream_server.stores.sqlite import Durability
 from gradstream_server.trainers.registry import TRAINERS
 
 DURABILITIES: tuple[Durability, ...] = get_args(Durability)

@@ -15,6 +15,8 @@ from grpc_reflection.v1alpha import reflection
 from gradstream.v1 import (
     dataset_service_pb2,
     dataset_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
     system_service_pb2,
     system_service_pb2_grpc,
     training_service_pb2,
@@ -33,15 +35,22 @@ from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.runner import JobRunner
 from gradstream_server.jobs.service import JobService
 from gradstream_server.lock import DataDirLock
+from gradstream_server.models.contents import ModelContents
+from gradstream_server.models.service import ModelService
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.datasets import DatasetServicer
 from gradstream_server.rpc.guard import Guard
+from gradstream_server.rpc.models import ModelServicer
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
 from gradstream_server.stores.checkpoints import FileCheckpoints
+from gradstream_server.stores.database import Database
 from gradstream_server.stores.datasets import DatasetFolder, FileDatasets
 from gradstream_server.stores.files import FileDataStore
-from gradstream_server.stores.sql import Durability, SqlJobStore
+from gradstream_server.stores.models import SqlModelStore
+from gradstream_server.stores.results import FileResults
+from gradstream_server.stores.sql import SqlJobStore
+from gradstream_server.stores.sqlite import Durability
 from gradstream_server.stores.uploads import FileUploads
 
 _logger = logging.getLogger(__name__)
@@ -49,6 +58,7 @@ _logger = logging.getLogger(__name__)
 _SERVICES = (
     training_service_pb2.DESCRIPTOR.services_by_name["TrainingService"].full_name,
     dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     system_service_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
 )
 # Streams are told to re-attach elsewhere; unary calls under way get this long to answer.
@@ -79,14 +89,19 @@ class Server:
             uploads = FileUploads(self._lock.folder("uploads"))
             matrices = MatrixCache(self._lock.folder("matrices"), config.max_matrix_bytes)
             matrices.clear()
-            self._store = SqlJobStore.open_sqlite(
+            models = self._lock.folder("models")
+            self._database = Database.open_sqlite(
                 config.data_dir / "gradstream.sqlite", cast(Durability, config.durability)
             )
         except BaseException:
             self._lock.close()
             raise
         codec = ProtoCodec()
-        self._log = EventLog(self._store, codec)
+        store = SqlJobStore(self._database)
+        self._log = EventLog(store, codec)
+        model_store = SqlModelStore(self._database)
+        contents = ModelContents(store, model_store, FileResults(models, self._database.with_room), codec)
+        self._models = ModelService(model_store, contents, self._log, codec)
         equipment = Equipment(
             threads=config.worker_threads,
             data=data,
@@ -110,13 +125,14 @@ class Server:
             datasets,
             uploads,
             TableProcesses(config.workers),
-            self._store,
+            store,
             config.limits,
             keep_uploads_s=config.keep_uploads,
         )
         self._service = JobService(
-            self._store,
+            store,
             data,
+            contents,
             self._log,
             runner,
             self._executor,
@@ -148,6 +164,7 @@ class Server:
         dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
             DatasetServicer(self._datasets), self._grpc
         )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._models), self._grpc)
         system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(
@@ -188,6 +205,7 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         await self._service.recover()
+        await self._models.recover()
         self._datasets.start()
         await self._grpc.start()
         await self._set_health(serving=True)
@@ -217,7 +235,7 @@ class Server:
         await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
         await self._executor.close()
         await self._log.close()
-        self._store.close()
+        self._database.close()
         self._lock.close()
         _logger.log(level, "stopped")
 

@@ -66,7 +66,7 @@ async def _run(config: ServerConfig) -> int:
     # Imported here so that --help does not wait for it.
     from gradstream_server.app import AddressInUse, Server
     from gradstream_server.lock import DataDirError
-    from gradstream_server.stores.sql import StoreError
+    from gradstream_server.stores.database import StoreError
 
     try:
         await Server(config).serve(lambda address: print(f"gradstream is listening on {address}", flush=True))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from alembic import command, op
 from alembic.autogenerate import compare_metadata
@@ -17,17 +18,21 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from tests.disk import small_disk
 from tests.domain import resolved, table
 
-from gradstream.v1 import event_pb2
+from gradstream.v1 import event_pb2, spec_pb2
 from gradstream_server import stores
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.errors import Fault, FaultReason
 from gradstream_server.jobs.events import Checkpointed
 from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.jobs.model import Model
 from gradstream_server.jobs.spec import summarize
 from gradstream_server.rpc.codec import ProtoCodec
+from gradstream_server.rpc.tensors import to_tensor
+from gradstream_server.stores.database import Database, StoreError, migrate
+from gradstream_server.stores.models import SqlModelStore
 from gradstream_server.stores.rows import to_row
 from gradstream_server.stores.schema import HEAD, METADATA
-from gradstream_server.stores.sql import SqlJobStore, StoreError, migrate
+from gradstream_server.stores.sql import SqlJobStore
 
 CREATED = datetime(2025, 11, 1, 12, tzinfo=UTC)
 STARTED = CREATED + timedelta(microseconds=1)
@@ -161,6 +166,7 @@ def test_jobs_of_an_earlier_version_are_there_and_go_on(old_database: Path) -> N
             epochs_done=int(UPDATES in log),
             last_loss=0.5 if UPDATES in log else None,
             fault=FAULT if name == "FAILED" else None,
+            model_version=int(name == "SUCCEEDED"),
         )
         records = [
             EventRecord(sequence, event(sequence, **payload)) for sequence, payload in enumerate(log, 1)
@@ -199,7 +205,8 @@ def test_jobs_of_revision_0002_are_there(engine: Engine, tmp_path: Path) -> None
         checkpoints=(Checkpointed(3, "c"),),
     )
     row = to_row(kept)
-    for name in ("group", "validation_digest", "last_validation_loss"):
+    added = ("group", "validation_digest", "last_validation_loss", "model_name", "model_version")
+    for name in added:
         del row[name]
     row |= {
         name: f"{value:%Y-%m-%d %H:%M:%S.%f}"
@@ -219,6 +226,50 @@ def test_jobs_of_revision_0002_are_there(engine: Engine, tmp_path: Path) -> None
     assert store.page([], None, 10) == ([kept], None)
     assert store.page([], None, 10, "g") == ([], None)
     store.close()
+
+
+def test_jobs_of_revision_0004_leave_models(engine: Engine, tmp_path: Path) -> None:
+    """After an update users would have no models of what they trained before, or some that cannot predict."""
+    migrate_to(engine, "0004")
+    scaling = event_pb2.Scaling(mean=[1, 2], scale=[3, 4])
+    weight = spec_pb2.Parameter(name="weight", value=to_tensor(np.ones((1, 2))))
+    result = event_pb2.Completed(epochs=1, final_loss=0.5, parameters=[weight], validation_loss=0.25)
+    reached = {"state": event_pb2.JOB_STATE_CANCELLED, "result_so_far": result}
+    ends: dict[str, dict[str, Any]] = {
+        "SUCCEEDED": {"completed": result},
+        "CANCELLED": {"state_change": event_pb2.StateChange(**reached)},
+        "FAILED": state("FAILED"),
+    }
+    begun = [*BEGUN[:2], {"started": event_pb2.Started(rows=3, scaling=scaling)}, UPDATES]
+    spec = ProtoCodec().encode_spec(resolved(device="cpu", data=table(), standardize=True))
+    with engine.begin() as connection:
+        for i, (name, end) in enumerate(ends.items()):
+            job = Job(name, f"r{i}", spec, CREATED, state=JobState(name), end_time=ENDED, last_sequence=5)
+            row = to_row(job)
+            del row["model_name"], row["model_version"]
+            row |= {
+                "create_time": f"{CREATED:%Y-%m-%d %H:%M:%S.%f}",
+                "end_time": f"{ENDED:%Y-%m-%d %H:%M:%S.%f}",
+            }
+            values = ", ".join(f":{column}" for column in row)
+            columns = ", ".join(f'"{column}"' for column in row)
+            connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"), row)
+            for sequence, payload in enumerate([*begun, end], 1):
+                connection.execute(
+                    text("INSERT INTO events VALUES (:job, :sequence, :body)"),
+                    {"job": name, "sequence": sequence, "body": event(sequence, **payload)},
+                )
+    engine.dispose()
+    database = Database.open_sqlite(tmp_path / "jobs.sqlite")
+    jobs, models = SqlJobStore(database), SqlModelStore(database)
+    outcome = event_pb2.Completed(epochs=1, final_loss=0.5, validation_loss=0.25, scaling=scaling)
+    expected = [
+        Model(name, 1, name, ENDED, spec, outcome.SerializeToString()) for name in ("CANCELLED", "SUCCEEDED")
+    ]
+    assert models.page("", None, 10) == (expected, None)
+    kept = {name: found.model_version for name in ends if (found := jobs.get(name))}
+    assert kept == {"SUCCEEDED": 1, "CANCELLED": 1, "FAILED": 0}
+    database.close()
 
 
 def test_a_migration_that_is_interrupted_changes_nothing(

@@ -550,6 +550,7 @@ class Completed(_message.Message):
     RESTORED_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     SCALING_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     epochs: _builtins.int
     """Number of epochs trained."""
     final_loss: _builtins.float
@@ -590,6 +591,10 @@ class Completed(_message.Message):
     def scaling(self) -> Global___Scaling:
         """How features are scaled before `parameters` apply to them, as in `Started`. Unset when they are not."""
 
+    @_builtins.property
+    def model(self) -> Global___ModelVersion:
+        """The model that is kept of it, which `ModelService` has. Unset in what earlier versions of the server have told."""
+
     def __init__(
         self,
         *,
@@ -606,16 +611,43 @@ class Completed(_message.Message):
         restored: _builtins.bool = ...,
         end: Global___TrainingEnd.ValueType = ...,
         scaling: Global___Scaling | None = ...,
+        model: Global___ModelVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "model", b"model", "predictions", b"predictions", "receipt", b"receipt", "scaling", b"scaling", "validation_loss", b"validation_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "best_epoch", b"best_epoch", "end", b"end", "epochs", b"epochs", "final_loss", b"final_loss", "metrics", b"metrics", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "restored", b"restored", "scaling", b"scaling", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "best_epoch", b"best_epoch", "end", b"end", "epochs", b"epochs", "final_loss", b"final_loss", "metrics", b"metrics", "model", b"model", "parameters", b"parameters", "predictions", b"predictions", "receipt", b"receipt", "restored", b"restored", "scaling", b"scaling", "training_seconds", b"training_seconds", "unscaled_parameters", b"unscaled_parameters", "validation_loss", b"validation_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
     _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
 
 Global___Completed: _TypeAlias = Completed  # noqa: Y015
+
+@_typing.final
+class ModelVersion(_message.Message):
+    """Names a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as `Model.name`."""
+    version: _builtins.int
+    """Its version, at least 1."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
 
 @_typing.final
 class Metric(_message.Message):

@@ -48,6 +48,8 @@ class Job(_message.Message):
     CHECKPOINT_EPOCH_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     LAST_VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Name of the job, chosen by the server: 16 lower-case letters and digits."""
     state: _event_pb2.JobState.ValueType
@@ -76,6 +78,8 @@ class Job(_message.Message):
     """As asked for in the request; empty without one."""
     last_validation_loss: _builtins.float
     """Validation loss of the last epoch reported. Unset before the first, and without validation."""
+    model_name: _builtins.str
+    """As asked for in the request; empty without one."""
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
         """The spec with every field set. The numbers of its data are left out."""
@@ -95,6 +99,10 @@ class Job(_message.Message):
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """While FAILED: what went wrong. The same as in its last event."""
+
+    @_builtins.property
+    def model(self) -> _event_pb2.ModelVersion:
+        """The model that it has left. It may have been deleted since. Unset while there is none."""
 
     def __init__(
         self,
@@ -118,10 +126,12 @@ class Job(_message.Message):
         checkpoint_epoch: _builtins.int = ...,
         group: _builtins.str = ...,
         last_validation_loss: _builtins.float | None = ...,
+        model_name: _builtins.str = ...,
+        model: _event_pb2.ModelVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_validation_loss", b"last_validation_loss", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_validation_loss", b"last_validation_loss", "model", b"model", "spec", b"spec", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "attempt", b"attempt", "cancel_on_disconnect", b"cancel_on_disconnect", "checkpoint_epoch", b"checkpoint_epoch", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "group", b"group", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "last_validation_loss", b"last_validation_loss", "priority", b"priority", "request_id", b"request_id", "restarts", b"restarts", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead", "_last_loss", b"_last_loss", "_last_validation_loss", b"_last_validation_loss", "attempt", b"attempt", "cancel_on_disconnect", b"cancel_on_disconnect", "checkpoint_epoch", b"checkpoint_epoch", "create_time", b"create_time", "end_time", b"end_time", "epochs_done", b"epochs_done", "error", b"error", "group", b"group", "id", b"id", "jobs_ahead", b"jobs_ahead", "last_loss", b"last_loss", "last_sequence", b"last_sequence", "last_validation_loss", b"last_validation_loss", "model", b"model", "model_name", b"model_name", "priority", b"priority", "request_id", b"request_id", "restarts", b"restarts", "spec", b"spec", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__jobs_ahead: _TypeAlias = _typing.Literal["jobs_ahead"]  # noqa: Y015
     _WhichOneofArgType__jobs_ahead: _TypeAlias = _typing.Literal["_jobs_ahead", b"_jobs_ahead"]  # noqa: Y015

@@ -28,7 +28,7 @@ from gradstream.v1 import job_pb2 as gradstream_dot_v1_dot_job__pb2
 from gradstream.v1 import spec_pb2 as gradstream_dot_v1_dot_spec__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gradstream/v1/training_service.proto\x12\rgradstream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19gradstream/v1/event.proto\x1a\x17gradstream/v1/job.proto\x1a\x18gradstream/v1/spec.proto\"\x84\x01\n\x0cTrainRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x04 \x01(\x08\x12\r\n\x05group\x18\x05 \x01(\t\"j\n\x10\x43reateJobRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\r\n\x05group\x18\x04 \x01(\t\"\x1c\n\rGetJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"p\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.gradstream.v1.JobState\x12\r\n\x05group\x18\x04 \x01(\t\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.gradstream.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x1f\n\x10\x43\x61ncelJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1e\n\x0fPauseJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10ResumeJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10\x44\x65leteJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"8\n\x13ValidateSpecRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\x99\x01\n\x14ValidateSpecResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x1e\n\x16\x65stimated_memory_bytes\x18\x02 \x01(\x03\x12\x35\n\x12\x65stimated_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x15\x43heckGradientsRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\xcb\x01\n\x16\x43heckGradientsResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08trainers\x18\x03 \x03(\t\x12/\n\x08left_out\x18\x04 \x03(\x0b\x32\x1d.gradstream.v1.LeftOutTrainer\x12\x34\n\nparameters\x18\x05 \x03(\x0b\x32 .gradstream.v1.ParameterGradient\"1\n\x0eLeftOutTrainer\x12\x0f\n\x07trainer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xaa\x01\n\x11ParameterGradient\x12\x11\n\tparameter\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x12\n\ndifference\x18\x03 \x01(\x01\x12\x10\n\x08\x65lements\x18\x04 \x03(\x03\x12\x1a\n\x12\x66inite_differences\x18\x05 \x03(\x01\x12\x31\n\tgradients\x18\x06 \x03(\x0b\x32\x1e.gradstream.v1.TrainerGradient\"S\n\x0fTrainerGradient\x12\x0f\n\x07trainer\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x1f\n\x17\x66inite_difference_error\x18\x03 \x01(\x01\x32\xba\x06\n\x0fTrainingService\x12\x44\n\x05Train\x12\x1b.gradstream.v1.TrainRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCreateJob\x12\x1f.gradstream.v1.CreateJobRequest\x1a\x12.gradstream.v1.Job\x12:\n\x06GetJob\x12\x1c.gradstream.v1.GetJobRequest\x1a\x12.gradstream.v1.Job\x12K\n\x08ListJobs\x12\x1e.gradstream.v1.ListJobsRequest\x1a\x1f.gradstream.v1.ListJobsResponse\x12J\n\x08WatchJob\x12\x1e.gradstream.v1.WatchJobRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCancelJob\x12\x1f.gradstream.v1.CancelJobRequest\x1a\x12.gradstream.v1.Job\x12>\n\x08PauseJob\x12\x1e.gradstream.v1.PauseJobRequest\x1a\x12.gradstream.v1.Job\x12@\n\tResumeJob\x12\x1f.gradstream.v1.ResumeJobRequest\x1a\x12.gradstream.v1.Job\x12N\n\tDeleteJob\x12\x1f.gradstream.v1.DeleteJobRequest\x1a .gradstream.v1.DeleteJobResponse\x12W\n\x0cValidateSpec\x12\".gradstream.v1.ValidateSpecRequest\x1a#.gradstream.v1.ValidateSpecResponse\x12]\n\x0e\x43heckGradients\x12$.gradstream.v1.CheckGradientsRequest\x1a%.gradstream.v1.CheckGradientsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$gradstream/v1/training_service.proto\x12\rgradstream.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x19gradstream/v1/event.proto\x1a\x17gradstream/v1/job.proto\x1a\x18gradstream/v1/spec.proto\"\x98\x01\n\x0cTrainRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\x1c\n\x14\x63\x61ncel_on_disconnect\x18\x04 \x01(\x08\x12\r\n\x05group\x18\x05 \x01(\t\x12\x12\n\nmodel_name\x18\x06 \x01(\t\"~\n\x10\x43reateJobRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x10\n\x08priority\x18\x03 \x01(\x05\x12\r\n\x05group\x18\x04 \x01(\t\x12\x12\n\nmodel_name\x18\x05 \x01(\t\"\x1c\n\rGetJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"p\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\'\n\x06states\x18\x03 \x03(\x0e\x32\x17.gradstream.v1.JobState\x12\r\n\x05group\x18\x04 \x01(\t\"M\n\x10ListJobsResponse\x12 \n\x04jobs\x18\x01 \x03(\x0b\x32\x12.gradstream.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x0fWatchJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\"\x1f\n\x10\x43\x61ncelJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1e\n\x0fPauseJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10ResumeJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x1f\n\x10\x44\x65leteJobRequest\x12\x0b\n\x03job\x18\x01 \x01(\t\"\x13\n\x11\x44\x65leteJobResponse\"8\n\x13ValidateSpecRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\x99\x01\n\x14ValidateSpecResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x1e\n\x16\x65stimated_memory_bytes\x18\x02 \x01(\x03\x12\x35\n\x12\x65stimated_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\":\n\x15\x43heckGradientsRequest\x12!\n\x04spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\"\xcb\x01\n\x16\x43heckGradientsResponse\x12*\n\rresolved_spec\x18\x01 \x01(\x0b\x32\x13.gradstream.v1.Spec\x12\x0c\n\x04rows\x18\x02 \x01(\x03\x12\x10\n\x08trainers\x18\x03 \x03(\t\x12/\n\x08left_out\x18\x04 \x03(\x0b\x32\x1d.gradstream.v1.LeftOutTrainer\x12\x34\n\nparameters\x18\x05 \x03(\x0b\x32 .gradstream.v1.ParameterGradient\"1\n\x0eLeftOutTrainer\x12\x0f\n\x07trainer\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xaa\x01\n\x11ParameterGradient\x12\x11\n\tparameter\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x12\n\ndifference\x18\x03 \x01(\x01\x12\x10\n\x08\x65lements\x18\x04 \x03(\x03\x12\x1a\n\x12\x66inite_differences\x18\x05 \x03(\x01\x12\x31\n\tgradients\x18\x06 \x03(\x0b\x32\x1e.gradstream.v1.TrainerGradient\"S\n\x0fTrainerGradient\x12\x0f\n\x07trainer\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x03(\x01\x12\x1f\n\x17\x66inite_difference_error\x18\x03 \x01(\x01\x32\xba\x06\n\x0fTrainingService\x12\x44\n\x05Train\x12\x1b.gradstream.v1.TrainRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCreateJob\x12\x1f.gradstream.v1.CreateJobRequest\x1a\x12.gradstream.v1.Job\x12:\n\x06GetJob\x12\x1c.gradstream.v1.GetJobRequest\x1a\x12.gradstream.v1.Job\x12K\n\x08ListJobs\x12\x1e.gradstream.v1.ListJobsRequest\x1a\x1f.gradstream.v1.ListJobsResponse\x12J\n\x08WatchJob\x12\x1e.gradstream.v1.WatchJobRequest\x1a\x1c.gradstream.v1.TrainingEvent0\x01\x12@\n\tCancelJob\x12\x1f.gradstream.v1.CancelJobRequest\x1a\x12.gradstream.v1.Job\x12>\n\x08PauseJob\x12\x1e.gradstream.v1.PauseJobRequest\x1a\x12.gradstream.v1.Job\x12@\n\tResumeJob\x12\x1f.gradstream.v1.ResumeJobRequest\x1a\x12.gradstream.v1.Job\x12N\n\tDeleteJob\x12\x1f.gradstream.v1.DeleteJobRequest\x1a .gradstream.v1.DeleteJobResponse\x12W\n\x0cValidateSpec\x12\".gradstream.v1.ValidateSpecRequest\x1a#.gradstream.v1.ValidateSpecResponse\x12]\n\x0e\x43heckGradients\x12$.gradstream.v1.CheckGradientsRequest\x1a%.gradstream.v1.CheckGradientsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,41 +36,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradstream.v1.training_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRAINREQUEST']._serialized_start=166
-  _globals['_TRAINREQUEST']._serialized_end=298
-  _globals['_CREATEJOBREQUEST']._serialized_start=300
-  _globals['_CREATEJOBREQUEST']._serialized_end=406
-  _globals['_GETJOBREQUEST']._serialized_start=408
-  _globals['_GETJOBREQUEST']._serialized_end=436
-  _globals['_LISTJOBSREQUEST']._serialized_start=438
-  _globals['_LISTJOBSREQUEST']._serialized_end=550
-  _globals['_LISTJOBSRESPONSE']._serialized_start=552
-  _globals['_LISTJOBSRESPONSE']._serialized_end=629
-  _globals['_WATCHJOBREQUEST']._serialized_start=631
-  _globals['_WATCHJOBREQUEST']._serialized_end=685
-  _globals['_CANCELJOBREQUEST']._serialized_start=687
-  _globals['_CANCELJOBREQUEST']._serialized_end=718
-  _globals['_PAUSEJOBREQUEST']._serialized_start=720
-  _globals['_PAUSEJOBREQUEST']._serialized_end=750
-  _globals['_RESUMEJOBREQUEST']._serialized_start=752
-  _globals['_RESUMEJOBREQUEST']._serialized_end=783
-  _globals['_DELETEJOBREQUEST']._serialized_start=785
-  _globals['_DELETEJOBREQUEST']._serialized_end=816
-  _globals['_DELETEJOBRESPONSE']._serialized_start=818
-  _globals['_DELETEJOBRESPONSE']._serialized_end=837
-  _globals['_VALIDATESPECREQUEST']._serialized_start=839
-  _globals['_VALIDATESPECREQUEST']._serialized_end=895
-  _globals['_VALIDATESPECRESPONSE']._serialized_start=898
-  _globals['_VALIDATESPECRESPONSE']._serialized_end=1051
-  _globals['_CHECKGRADIENTSREQUEST']._serialized_start=1053
-  _globals['_CHECKGRADIENTSREQUEST']._serialized_end=1111
-  _globals['_CHECKGRADIENTSRESPONSE']._serialized_start=1114
-  _globals['_CHECKGRADIENTSRESPONSE']._serialized_end=1317
-  _globals['_LEFTOUTTRAINER']._serialized_start=1319
-  _globals['_LEFTOUTTRAINER']._serialized_end=1368
-  _globals['_PARAMETERGRADIENT']._serialized_start=1371
-  _globals['_PARAMETERGRADIENT']._serialized_end=1541
-  _globals['_TRAINERGRADIENT']._serialized_start=1543
-  _globals['_TRAINERGRADIENT']._serialized_end=1626
-  _globals['_TRAININGSERVICE']._serialized_start=1629
-  _globals['_TRAININGSERVICE']._serialized_end=2455
+  _globals['_TRAINREQUEST']._serialized_end=318
+  _globals['_CREATEJOBREQUEST']._serialized_start=320
+  _globals['_CREATEJOBREQUEST']._serialized_end=446
+  _globals['_GETJOBREQUEST']._serialized_start=448
+  _globals['_GETJOBREQUEST']._serialized_end=476
+  _globals['_LISTJOBSREQUEST']._serialized_start=478
+  _globals['_LISTJOBSREQUEST']._serialized_end=590
+  _globals['_LISTJOBSRESPONSE']._serialized_start=592
+  _globals['_LISTJOBSRESPONSE']._serialized_end=669
+  _globals['_WATCHJOBREQUEST']._serialized_start=671
+  _globals['_WATCHJOBREQUEST']._serialized_end=725
+  _globals['_CANCELJOBREQUEST']._serialized_start=727
+  _globals['_CANCELJOBREQUEST']._serialized_end=758
+  _globals['_PAUSEJOBREQUEST']._serialized_start=760
+  _globals['_PAUSEJOBREQUEST']._serialized_end=790
+  _globals['_RESUMEJOBREQUEST']._serialized_start=792
+  _globals['_RESUMEJOBREQUEST']._serialized_end=823
+  _globals['_DELETEJOBREQUEST']._serialized_start=825
+  _globals['_DELETEJOBREQUEST']._serialized_end=856
+  _globals['_DELETEJOBRESPONSE']._serialized_start=858
+  _globals['_DELETEJOBRESPONSE']._serialized_end=877
+  _globals['_VALIDATESPECREQUEST']._serialized_start=879
+  _globals['_VALIDATESPECREQUEST']._serialized_end=935
+  _globals['_VALIDATESPECRESPONSE']._serialized_start=938
+  _globals['_VALIDATESPECRESPONSE']._serialized_end=1091
+  _globals['_CHECKGRADIENTSREQUEST']._serialized_start=1093
+  _globals['_CHECKGRADIENTSREQUEST']._serialized_end=1151
+  _globals['_CHECKGRADIENTSRESPONSE']._serialized_start=1154
+  _globals['_CHECKGRADIENTSRESPONSE']._serialized_end=1357
+  _globals['_LEFTOUTTRAINER']._serialized_start=1359
+  _globals['_LEFTOUTTRAINER']._serialized_end=1408
+  _globals['_PARAMETERGRADIENT']._serialized_start=1411
+  _globals['_PARAMETERGRADIENT']._serialized_end=1581
+  _globals['_TRAINERGRADIENT']._serialized_start=1583
+  _globals['_TRAINERGRADIENT']._serialized_end=1666
+  _globals['_TRAININGSERVICE']._serialized_start=1669
+  _globals['_TRAININGSERVICE']._serialized_end=2495
 # @@protoc_insertion_point(module_scope)

@@ -33,6 +33,7 @@ class TrainRequest(_message.Message):
     PRIORITY_FIELD_NUMBER: _builtins.int
     CANCEL_ON_DISCONNECT_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID of version 4 that the client makes before it sends, so that a request repeated after a broken
     connection does not start a second job: the same id with the same spec is the same job, with another
@@ -51,6 +52,10 @@ class TrainRequest(_message.Message):
     """A name that jobs have in common which belong together, such as those of a sweep: at most 64 letters (a to z,
     A to Z), digits and - _ . Default none. `ListJobs` finds jobs by it.
     """
+    model_name: _builtins.str
+    """A name for the model that the job leaves when it succeeds, as a new version if there are models of this name: at
+    most 64 letters (a to z, A to Z), digits and - _ . Default: the name of the job. See `ModelService`.
+    """
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
         """What to train. Required."""
@@ -63,10 +68,11 @@ class TrainRequest(_message.Message):
         priority: _builtins.int = ...,
         cancel_on_disconnect: _builtins.bool = ...,
         group: _builtins.str = ...,
+        model_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_on_disconnect", b"cancel_on_disconnect", "group", b"group", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_on_disconnect", b"cancel_on_disconnect", "group", b"group", "model_name", b"model_name", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -82,11 +88,14 @@ class CreateJobRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As in `TrainRequest`."""
     priority: _builtins.int
     """As in `TrainRequest`."""
     group: _builtins.str
+    """As in `TrainRequest`."""
+    model_name: _builtins.str
     """As in `TrainRequest`."""
     @_builtins.property
     def spec(self) -> _spec_pb2.Spec:
@@ -99,10 +108,11 @@ class CreateJobRequest(_message.Message):
         request_id: _builtins.str = ...,
         priority: _builtins.int = ...,
         group: _builtins.str = ...,
+        model_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "model_name", b"model_name", "priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

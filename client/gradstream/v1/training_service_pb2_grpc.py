@@ -197,7 +197,8 @@ class TrainingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same. Its model is
+        kept; where the disk has no room for that, the job is refused with STORAGE_FULL, and stays.
         A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

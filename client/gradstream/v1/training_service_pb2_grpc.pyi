@@ -87,7 +87,8 @@ class TrainingServiceStub:
     ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.DeleteJobRequest, _training_service_pb2.DeleteJobResponse]
-    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same. Its model is
+    kept; where the disk has no room for that, the job is refused with STORAGE_FULL, and stays.
     A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
     """
     ValidateSpec: _grpc.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]
@@ -164,7 +165,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     ended is refused with JOB_ALREADY_ENDED, one that is being cancelled with JOB_BEING_CANCELLED.
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_training_service_pb2.DeleteJobRequest, _training_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+    """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same. Its model is
+    kept; where the disk has no room for that, the job is refused with STORAGE_FULL, and stays.
     A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
     """
     ValidateSpec: _aio.UnaryUnaryMultiCallable[_training_service_pb2.ValidateSpecRequest, _training_service_pb2.ValidateSpecResponse]  # type: ignore[assignment]
@@ -292,7 +294,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_service_pb2.DeleteJobResponse, _abc.Awaitable[_training_service_pb2.DeleteJobResponse]]:
-        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same.
+        """Deletes a job that has ended, with its log, its checkpoints, and its data when no other job has the same. Its model is
+        kept; where the disk has no room for that, the job is refused with STORAGE_FULL, and stays.
         A job that lives is refused with JOB_NOT_ENDED; cancel it first. One that is gone already: NOT_FOUND.
         """
 

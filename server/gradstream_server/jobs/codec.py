@@ -3,11 +3,12 @@
 Specs and events are kept as the bytes that travel, so that they are encoded once and never translated.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from gradstream_server.jobs.events import Event
+from gradstream_server.jobs.events import Completed, Event
 from gradstream_server.jobs.job import Job
 from gradstream_server.jobs.spec import Spec
 
@@ -33,4 +34,20 @@ class Codec(Protocol):
 
     def encode_event(self, job: Job, event: Event, time: datetime) -> bytes:
         """The bytes of an event; `job` is the job after it."""
+        ...
+
+    def encode_outcome(self, result: Completed) -> bytes:
+        """The bytes of what training has led to, without parameters and predictions."""
+        ...
+
+    def result_of(self, event: bytes) -> bytes | None:
+        """The bytes of the whole result that the last event of a log tells; None when it tells none."""
+        ...
+
+    def decode_result(self, body: bytes) -> Completed:
+        """A result, or an outcome, from its bytes. ValueError when they are damaged."""
+        ...
+
+    def describe_spec(self, body: bytes) -> Mapping[str, Any]:
+        """A spec as JSON, for people and programs in other languages."""
         ...

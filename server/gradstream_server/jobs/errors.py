@@ -12,6 +12,9 @@ RequestError                    the caller can do something about it
 ├── SequenceBeyondLog
 ├── DatasetNotFound
 ├── DatasetInUse
+├── ModelNotFound
+├── FormatNotAvailable
+├── ModelUnusable
 ├── UnreadableData
 ├── UploadInterrupted
 ├── DigestMismatch
@@ -31,6 +34,8 @@ RequestError                    the caller can do something about it
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_MOST_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,34 @@ class DatasetInUse(RequestError):
         super().__init__(
             f"jobs that have not ended train on data set {digest[:12]}; let them end, or cancel them, first"
         )
+
+
+class ModelNotFound(RequestError):
+    """No model has this name, or none of this name the version."""
+
+    def __init__(self, name: str, version: int, versions: Sequence[int], nearest: Sequence[str]) -> None:
+        """
+        Args:
+            versions: those that there are of the name.
+            nearest: names that may have been meant.
+        """
+        if versions:
+            shown = [str(each) for each in versions[-_MOST_SHOWN:]]
+            there = ", ".join((["..."] if len(versions) > _MOST_SHOWN else []) + shown)
+            text = f"model {name!r} has no version {version}; there is {there}"
+        elif nearest:
+            text = f"there is no model {name!r}; did you mean {' or '.join(map(repr, nearest))}?"
+        else:
+            text = f"there is no model {name!r}; ListModels names those there are"
+        super().__init__(text)
+
+
+class FormatNotAvailable(RequestError):
+    """A model cannot be had in a format, at all or from this server; the text says why."""
+
+
+class ModelUnusable(RequestError):
+    """What is kept of a model does not make one; the text says why."""
 
 
 class UnreadableData(RequestError):

@@ -123,3 +123,13 @@ class Warned:
 
 
 Event = StateChange | Started | EpochUpdates | Checkpointed | Warned | Completed
+
+
+def result_of(event: Event) -> Completed | None:
+    """What an event that ends a job tells that it has led to, or had reached; None when it tells nothing."""
+    match event:
+        case Completed():
+            return event
+        case StateChange(result_so_far=result):
+            return result
+    return None

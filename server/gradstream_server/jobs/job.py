@@ -67,6 +67,10 @@ class Job:
     cancel_on_disconnect: bool = False
     group: str = ""
     """What it has in common with the jobs that belong to it; empty for none."""
+    model_name: str = ""
+    """A name for the model that it leaves when it succeeds; empty for the job's own."""
+    model_version: int = 0
+    """Of the model that it has left; 0 while there is none."""
     state: JobState | None = None
     """None only before the first event."""
     update_time: datetime | None = None
@@ -96,6 +100,12 @@ class Job:
         return self.state in ENDED
 
     @property
+    def left_as(self) -> str:
+        """The name of the model that it has left, or would leave if it ended now as it stands."""
+        # What was not trained to its end is never the latest version of a name that somebody relies on.
+        return (self.state is JobState.SUCCEEDED and self.model_name) or self.id
+
+    @property
     def checkpoint_names(self) -> tuple[str, ...]:
         """The names of its checkpoints, the newest first."""
         return tuple(kept.name for kept in self.checkpoints)
@@ -113,8 +123,10 @@ def advance(job: Job, event: Event, time: datetime) -> Job:
         case StateChange(state=name):
             changes |= _transition(job, JobState(name), time)
             changes |= {"fault": event.fault} if event.fault else {}
+            changes |= {"model_version": 1} if event.result_so_far else {}
         case Completed():
             changes |= _transition(job, JobState.SUCCEEDED, time)
+            changes["model_version"] = 1
         case _ if job.state not in (JobState.RUNNING, JobState.CANCELLING):
             raise IllegalTransition(f"job {job.id} is not trained while it is {job.state}")
         case EpochUpdates():

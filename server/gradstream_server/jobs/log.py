@@ -7,17 +7,23 @@ own pace.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
+from typing import ParamSpec, TypeVar
 
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import Draining, JobNotFound, SequenceBeyondLog
-from gradstream_server.jobs.events import Event
+from gradstream_server.jobs.events import Event, result_of
 from gradstream_server.jobs.job import IllegalTransition, Job, JobState, advance
-from gradstream_server.jobs.store import JobStore, Write
+from gradstream_server.jobs.model import Model
+from gradstream_server.jobs.store import JobStore, VersionTaken, Write
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _TAIL_BYTES = 1 << 20
 _PAGE_BYTES = 256 << 10
@@ -46,7 +52,7 @@ class _LiveLog:
         self.grown = asyncio.Event()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Entry:
     """What is on its way to the store."""
 
@@ -54,6 +60,8 @@ class _Entry:
     new: bool
     """Whether the job is."""
     stored: "asyncio.Future[Job]"
+    with_version: Callable[[int], Write]
+    """The same with another version of the model that it leaves."""
 
 
 class EventLog:
@@ -121,7 +129,11 @@ class EventLog:
 
     async def delete(self, job: str) -> None:
         """Remove a job that has ended, and its log."""
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._store.delete, job)
+        await self.in_turn(self._store.delete, job)
+
+    async def in_turn(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what else writes, in turn with the logs."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, partial(work, *args, **kwargs))
 
     async def tail(
         self, job: str, after: int, idle_s: float | None = None
@@ -185,21 +197,28 @@ class EventLog:
                 return list(islice(reversed(live.tail), new))[::-1]
         return await asyncio.to_thread(self._store.events, job, after, _PAGE_BYTES)
 
-    def _encode(self, job: Job, events: Sequence[Event]) -> Write:
-        time = datetime.now(UTC)
+    def _encode(self, job: Job, events: Sequence[Event], time: datetime, version: int = 0) -> Write:
+        """What is to be stored. Which version a model of a name gets, only the writer knows."""
         records = []
+        model = None
         for event in events:
             job = advance(job, event, time)
+            if version and job.model_version:
+                job = replace(job, model_version=version)
             records.append(EventRecord(job.last_sequence, self._codec.encode_event(job, event, time)))
-        return Write(job, records)
+        if job.model_version and (result := result_of(events[-1])):
+            outcome = self._codec.encode_outcome(result)
+            model = Model(job.left_as, job.model_version, job.id, time, job.spec, outcome)
+        return Write(job, records, model)
 
     def _write(self, job: str, events: Sequence[Event], new: bool = False) -> "asyncio.Future[Job]":
         live = self._live.get(job)
         if live is None:
             raise IllegalTransition(f"job {job} has ended")
-        write = self._encode(live.job, events)
+        encode = partial(self._encode, live.job, events, datetime.now(UTC))
+        write = encode()
         live.job = write.job
-        entry = _Entry(write, new, asyncio.get_running_loop().create_future())
+        entry = _Entry(write, new, asyncio.get_running_loop().create_future(), encode)
         self._pending.append(entry)
         if self._idle.is_set():
             self._idle.clear()
@@ -220,10 +239,26 @@ class EventLog:
             if batch[0].new:
                 self._store.create(batch[0].write)
             else:
-                self._store.append([entry.write for entry in batch])
+                self._append(batch)
         except Exception as caught:  # noqa: BLE001 - whatever it is, those who wait for it have to know
             error = caught
         loop.call_soon_threadsafe(self._settle, batch, error)
+
+    def _append(self, batch: "list[_Entry]") -> None:
+        """Store a batch, with versions for the models of names that were asked for."""
+        named = [entry for entry in batch if entry.write.model and entry.write.job.model_name]
+        while True:
+            given: dict[str, int] = {}
+            for entry in named:
+                assert entry.write.model
+                name = entry.write.model.name
+                given[name] = 1 + (given.get(name) or self._store.last_version(name))
+                entry.write = entry.with_version(given[name])
+            try:
+                return self._store.append([entry.write for entry in batch])
+            except VersionTaken:
+                # Another server was faster; or somebody has called a model as a job is called.
+                named = [entry for entry in batch if entry.write.model]
 
     def _settle(self, batch: "list[_Entry]", error: Exception | None) -> None:
         """Tell those who wait what became of a batch, and hand over the next."""

@@ -6,8 +6,8 @@ import uuid
 from gradstream_server.jobs.errors import InvalidRequest, Violation
 
 _MAX_PRIORITY = 100
-_MAX_GROUP = 64
-_GROUP = re.compile(f"[a-zA-Z0-9_.-]{{0,{_MAX_GROUP}}}")
+_MAX_NAME = 64
+_NAME = re.compile(f"[a-zA-Z0-9_.-]{{0,{_MAX_NAME}}}")
 
 
 def check_priority(priority: int) -> None:
@@ -17,13 +17,13 @@ def check_priority(priority: int) -> None:
         raise InvalidRequest([Violation("priority", what)])
 
 
-def check_group(group: str) -> None:
-    """Refuse what is no name of a group, with InvalidRequest; an empty one is none."""
-    if _GROUP.fullmatch(group):
+def check_name(field: str, name: str) -> None:
+    """Refuse what is no name of a group or of a model, with InvalidRequest; an empty one is none."""
+    if _NAME.fullmatch(name):
         return
-    what = f"has {len(group)} characters" if len(group) > _MAX_GROUP else f"is {group!r}"
+    what = f"has {len(name)} characters" if len(name) > _MAX_NAME else f"is {name!r}"
     raise InvalidRequest(
-        [Violation("group", f"{what}; it has to be at most {_MAX_GROUP} letters, digits, -, _ and .")]
+        [Violation(field, f"{what}; it has to be at most {_MAX_NAME} letters, digits, -, _ and .")]
     )
 
 

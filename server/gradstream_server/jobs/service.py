@@ -33,13 +33,13 @@ from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.presence import Presence
 from gradstream_server.jobs.queue import queued
 from gradstream_server.jobs.recovery import Recovery
-from gradstream_server.jobs.request_fields import check_group, check_priority, checked_request_id
+from gradstream_server.jobs.request_fields import check_name, check_priority, checked_request_id
 from gradstream_server.jobs.resolve import resolve
 from gradstream_server.jobs.retention import delete_outdated
 from gradstream_server.jobs.runner import JobRunner, Place
 from gradstream_server.jobs.shared_data import SharedData
 from gradstream_server.jobs.spec import InlineData, KnownData, Spec, SpecRequest
-from gradstream_server.jobs.store import DataStore, JobStore, RequestIdTaken, StorageFull
+from gradstream_server.jobs.store import DataStore, JobStore, ModelKeeper, RequestIdTaken, StorageFull
 from gradstream_server.trainers.registry import TRAINERS
 
 _logger = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ class JobService:
         self,
         store: JobStore,
         data: DataStore,
+        models: ModelKeeper,
         log: EventLog,
         runner: JobRunner,
         executor: Executor,
@@ -79,6 +80,7 @@ class JobService:
         self._keep_ended_s = keep_ended_s
         self._store = store
         self._data = SharedData(store, data)
+        self._models = models
         self._log = log
         self._runner = runner
         self._executor = executor
@@ -120,6 +122,7 @@ class JobService:
         priority: int = 0,
         cancel_on_disconnect: bool = False,
         group: str = "",
+        model_name: str = "",
     ) -> Job:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
@@ -130,7 +133,8 @@ class JobService:
         if self._draining:
             raise Draining
         check_priority(priority)
-        check_group(group)
+        check_name("group", group)
+        check_name("model_name", model_name)
         spec, data = await self.resolve(request)
         job = Job(
             id=base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
@@ -142,6 +146,7 @@ class JobService:
             priority=priority,
             cancel_on_disconnect=cancel_on_disconnect,
             group=group,
+            model_name=model_name,
         )
         # What was refused leaves nothing, and that of an id used again is told before its data are kept.
         if spec.data.inline and (existing := await self._find(job)):
@@ -199,7 +204,7 @@ class JobService:
         existing = await asyncio.to_thread(self._store.find_request, job.request_id)
         if existing is None:
             return None
-        for same in ("spec", "priority", "cancel_on_disconnect", "group"):
+        for same in ("spec", "priority", "cancel_on_disconnect", "group", "model_name"):
             if getattr(existing, same) != getattr(job, same):
                 raise RequestIdReused(existing.request_id, existing.id)
         return existing
@@ -229,7 +234,7 @@ class JobService:
         Raises:
             InvalidRequest: no job can be of such a group.
         """
-        check_group(group)
+        check_name("group", group)
         return await asyncio.to_thread(self._store.page, states, before, size, group)
 
     def jobs_ahead(self, job: Job) -> int | None:
@@ -281,7 +286,10 @@ class JobService:
     async def delete(self, job: str) -> None:
         """Delete a job that has ended, with its log, and its data when no other job has the same.
 
+        Its model is kept.
+
         Raises:
+            NoRoom: the disk has none for the model.
             JobNotFound: there is no such job.
             JobNotEnded: it lives.
         """
@@ -291,6 +299,7 @@ class JobService:
         await self._to_the_end(self._delete(found))
 
     async def _delete(self, job: Job) -> None:
+        await self._log.in_turn(self._models.keep, job.id)
         await self._log.delete(job.id)
         await self._runner.remove_checkpoints(job.id)
         if job.data_digest:

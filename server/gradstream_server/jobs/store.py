@@ -7,11 +7,16 @@ from typing import Protocol
 
 from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.jobs.model import Model
 from gradstream_server.jobs.spec import InlineData
 
 
 class RequestIdTaken(Exception):
     """A job with this request id is there already."""
+
+
+class VersionTaken(Exception):
+    """There is a model of this name and version already, or was."""
 
 
 class StorageFull(Exception):
@@ -24,6 +29,8 @@ class Write:
 
     job: Job
     events: Sequence[EventRecord]
+    model: Model | None = None
+    """What the job leaves, when it ends."""
 
 
 class JobStore(Protocol):
@@ -39,9 +46,10 @@ class JobStore(Protocol):
         ...
 
     def append(self, writes: Sequence[Write]) -> None:
-        """Add events to logs and update their jobs, all or nothing.
+        """Add events to logs, update their jobs and keep the models that these leave, all or nothing.
 
         Raises:
+            VersionTaken: a model cannot have the version that it is given.
             StorageFull: there is no room for them.
         """
         ...
@@ -74,6 +82,10 @@ class JobStore(Protocol):
         """Events after a sequence, in order: as many as fit into `max_bytes`, but at least one."""
         ...
 
+    def last_version(self, name: str) -> int:
+        """The highest version that a model of a name has or had; 0 when there never was one."""
+        ...
+
     def unfinished(self) -> list[Job]:
         """Jobs that have not ended, oldest first."""
         ...
@@ -88,6 +100,18 @@ class JobStore(Protocol):
 
     def data_digests(self) -> set[str]:
         """The digests of the data of all jobs."""
+        ...
+
+
+class ModelKeeper(Protocol):
+    """Keeps models when their jobs go."""
+
+    def keep(self, job: str) -> None:
+        """Keep of a job about to be deleted what its model needs; it is safe from anything once this returns.
+
+        Raises:
+            StorageFull: there is no room for it.
+        """
         ...
 
 

@@ -1,8 +1,12 @@
 """The bytes of specs and events, as they travel and as they are kept: implements `jobs/codec.py`."""
 
+import json
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from google.protobuf.json_format import MessageToJson
 from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
@@ -19,7 +23,7 @@ from gradstream_server.jobs.events import (
 )
 from gradstream_server.jobs.job import Job
 from gradstream_server.jobs.spec import Spec
-from gradstream_server.rpc import specs
+from gradstream_server.rpc import results, specs
 from gradstream_server.rpc.status import fault_status
 from gradstream_server.rpc.tensors import to_parameters, to_tensor
 
@@ -41,7 +45,7 @@ class ProtoCodec:
         )
         match event:
             case StateChange():
-                message.state_change.CopyFrom(_state_change(event))
+                message.state_change.CopyFrom(_state_change(job, event))
             case Started():
                 message.started.CopyFrom(_started(job, event))
             case EpochUpdates():
@@ -52,8 +56,24 @@ class ProtoCodec:
                 message.warning.reason = event.reason
                 message.warning.message = event.message
             case Completed():
-                message.completed.CopyFrom(_completed(event))
+                message.completed.CopyFrom(_completed(event, job))
         return message.SerializeToString()
+
+    def encode_outcome(self, result: Completed) -> bytes:
+        small = replace(result, parameters={}, unscaled_parameters=None, predictions=None)
+        return _completed(small).SerializeToString()
+
+    def result_of(self, event: bytes) -> bytes | None:
+        return results.of_event(event_pb2.TrainingEvent.FromString(event))
+
+    def decode_result(self, body: bytes) -> Completed:
+        return results.from_bytes(body)
+
+    def describe_spec(self, body: bytes) -> Mapping[str, Any]:
+        # In the order of names: that of a map differs from process to process.
+        text = MessageToJson(spec_pb2.Spec.FromString(body), sort_keys=True)
+        described: dict[str, Any] = json.loads(text)
+        return described
 
 
 def timestamp(time: datetime) -> Timestamp:
@@ -62,13 +82,13 @@ def timestamp(time: datetime) -> Timestamp:
     return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
-def _state_change(event: StateChange) -> event_pb2.StateChange:
+def _state_change(job: Job, event: StateChange) -> event_pb2.StateChange:
     return event_pb2.StateChange(
         state=event_pb2.JobState.Value(f"JOB_STATE_{event.state}"),
         reason=event.reason,
         jobs_ahead=event.jobs_ahead,
         error=fault_status(event.fault) if event.fault else None,
-        result_so_far=_completed(event.result_so_far) if event.result_so_far else None,
+        result_so_far=_completed(event.result_so_far, job) if event.result_so_far else None,
     )
 
 
@@ -103,7 +123,8 @@ def _fill_epoch_updates(message: event_pb2.EpochUpdates, event: EpochUpdates) ->
         message.metrics.add(name=name, values=values.tolist())
 
 
-def _completed(event: Completed) -> event_pb2.Completed:
+def _completed(event: Completed, job: Job | None = None) -> event_pb2.Completed:
+    """What training has led to, or had reached; with the model that the job has left by it."""
     receipt = event.receipt
     return event_pb2.Completed(
         epochs=event.epochs,
@@ -119,6 +140,7 @@ def _completed(event: Completed) -> event_pb2.Completed:
             versions=receipt.versions,
         ),
         training_seconds=event.training_s,
+        model=event_pb2.ModelVersion(name=job.left_as, version=job.model_version) if job else None,
         scaling=_scaling(event.scaling) if event.scaling else None,
         validation_loss=event.validation_loss,
         metrics=[event_pb2.Metric(name=name, value=value) for name, value in event.metrics.items()],

@@ -10,12 +10,11 @@ from gradstream.v1 import dataset_pb2, dataset_service_pb2, dataset_service_pb2_
 from gradstream_server.data.dataset import Column, Dataset
 from gradstream_server.data.service import DatasetService
 from gradstream_server.jobs.errors import InvalidRequest, NoRoom, Violation
+from gradstream_server.rpc import pages
 from gradstream_server.rpc.chunks import Chunk
 from gradstream_server.rpc.codec import timestamp
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_DEFAULT_PAGE = 50
-_MAX_PAGE = 1000
 
 
 class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
@@ -75,10 +74,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def ListDatasets(
         self, request: dataset_service_pb2.ListDatasetsRequest, context: Context
     ) -> dataset_service_pb2.ListDatasetsResponse:
-        if not 0 <= request.page_size <= _MAX_PAGE:
-            what = f"is {request.page_size}; it has to be from 1 to {_MAX_PAGE}, or 0 for {_DEFAULT_PAGE}"
-            raise InvalidRequest([Violation("page_size", what)])
-        page, cursor = self._service.page(_cursor(request.page_token), request.page_size or _DEFAULT_PAGE)
+        page, cursor = self._service.page(_cursor(request.page_token), pages.size(request.page_size))
         return dataset_service_pb2.ListDatasetsResponse(
             datasets=[to_message(dataset, categories=False) for dataset in page],
             next_page_token=f"{cursor[0].isoformat()}_{cursor[1]}" if cursor else "",

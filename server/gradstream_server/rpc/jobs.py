@@ -1,16 +1,14 @@
 """Jobs of the domain as messages of the contract."""
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from gradstream.v1 import event_pb2, job_pb2
 from gradstream_server.jobs.errors import InvalidRequest, Violation
 from gradstream_server.jobs.job import Job, JobState
+from gradstream_server.rpc import specs
 from gradstream_server.rpc.codec import timestamp
 from gradstream_server.rpc.status import fault_status
-
-_TOKEN_PREFIX = "before-"
 
 
 def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
@@ -34,6 +32,10 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
         restarts=job.restarts,
         checkpoint_epoch=job.checkpoints[0].epoch if job.checkpoints else 0,
         group=job.group,
+        model_name=job.model_name,
+        model=(
+            event_pb2.ModelVersion(name=job.left_as, version=job.model_version) if job.model_version else None
+        ),
     )
     message.spec.ParseFromString(job.spec)
     return message
@@ -42,11 +44,7 @@ def to_message(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
 def to_listed(job: Job, jobs_ahead: int | None = None) -> job_pb2.Job:
     """A job for a list: without what may be large."""
     message = to_message(job, jobs_ahead)
-    message.spec.ClearField("initial_parameters")
-    message.spec.ClearField("predict_rows")
-    if message.spec.HasField("inline_data"):
-        message.spec.inline_data.ClearField("feature_names")
-        message.spec.inline_data.ClearField("target_names")
+    specs.shorten(message.spec)
     return message
 
 
@@ -81,23 +79,3 @@ def states(values: Sequence[event_pb2.JobState.ValueType]) -> list[JobState]:
             )
         found.append(JobState(name.removeprefix("JOB_STATE_")))
     return found
-
-
-def page_token(cursor: int | None) -> str:
-    """The token of the next page; empty at the end."""
-    return "" if cursor is None else f"{_TOKEN_PREFIX}{cursor}"
-
-
-def cursor(token: str) -> int | None:
-    """Where a token goes on; None for the first page.
-
-    Raises:
-        InvalidRequest: no page has given this token.
-    """
-    if not token:
-        return None
-    number = token.removeprefix(_TOKEN_PREFIX)
-    if number == token or not re.fullmatch("[1-9][0-9]{0,17}", number):
-        what = f"is {token!r}; it has to be the next_page_token of the page before, or empty"
-        raise InvalidRequest([Violation("page_token", what)])
-    return int(number)

@@ -126,6 +126,15 @@ def to_message(spec: Spec) -> spec_pb2.Spec:
     return message
 
 
+def shorten(message: spec_pb2.Spec) -> None:
+    """Leave out what may be large, for a list."""
+    message.ClearField("initial_parameters")
+    message.ClearField("predict_rows")
+    if message.HasField("inline_data"):
+        message.inline_data.ClearField("feature_names")
+        message.inline_data.ClearField("target_names")
+
+
 def from_message(message: spec_pb2.Spec) -> Spec:
     """The resolved spec that `to_message` has written."""
     inline = message.inline_data

@@ -61,6 +61,14 @@ def to_array(tensor: spec_pb2.Tensor, field: str) -> FloatArray:
     return cast(FloatArray, np.frombuffer(content, dtype).reshape(shape))
 
 
+def from_tensor(tensor: spec_pb2.Tensor) -> FloatArray:
+    """The numbers of a tensor that `to_tensor` has made, of any shape. ValueError when it is damaged."""
+    if (name := _DTYPE_NAMES.get(tensor.dtype)) is None:
+        raise ValueError(f"a tensor has dtype {tensor.dtype}")
+    array = np.frombuffer(tensor.data, np.dtype(name).newbyteorder("<")).reshape(tuple(tensor.shape))
+    return cast(FloatArray, array)
+
+
 def to_tensor(array: NDArray[Any], dtype: Literal["float32", "float64"] | None = None) -> spec_pb2.Tensor:
     """A tensor of an array, in the array's own dtype or another."""
     name = cast(Dtype, dtype or array.dtype.name)

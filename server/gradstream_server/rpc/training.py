@@ -12,11 +12,9 @@ from gradstream_server.jobs.errors import InvalidRequest, InvalidSpec, TooManyWa
 from gradstream_server.jobs.gradient_check import GradientChecks
 from gradstream_server.jobs.service import JobService
 from gradstream_server.jobs.spec import SpecRequest
-from gradstream_server.rpc import gradients, jobs, specs
+from gradstream_server.rpc import gradients, jobs, pages, specs
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-_DEFAULT_PAGE = 50
-_MAX_PAGE = 1000
 
 
 class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
@@ -42,6 +40,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 request.priority,
                 request.cancel_on_disconnect,
                 request.group,
+                request.model_name,
             )
             async for event in self._watch(job.id, 0):
                 yield event
@@ -60,7 +59,11 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
         self, request: training_service_pb2.CreateJobRequest, context: Context
     ) -> job_pb2.Job:
         job = await self._service.create(
-            _spec(request), request.request_id, request.priority, group=request.group
+            _spec(request),
+            request.request_id,
+            request.priority,
+            group=request.group,
+            model_name=request.model_name,
         )
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
@@ -71,18 +74,15 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def ListJobs(
         self, request: training_service_pb2.ListJobsRequest, context: Context
     ) -> training_service_pb2.ListJobsResponse:
-        if not 0 <= request.page_size <= _MAX_PAGE:
-            what = f"is {request.page_size}; it has to be from 1 to {_MAX_PAGE}, or 0 for {_DEFAULT_PAGE}"
-            raise InvalidRequest([Violation("page_size", what)])
         page, cursor = await self._service.page(
             jobs.states(request.states),
-            jobs.cursor(request.page_token),
-            request.page_size or _DEFAULT_PAGE,
+            pages.cursor(request.page_token),
+            pages.size(request.page_size),
             request.group,
         )
         return training_service_pb2.ListJobsResponse(
             jobs=[jobs.to_listed(job, self._service.jobs_ahead(job)) for job in page],
-            next_page_token=jobs.page_token(cursor),
+            next_page_token=pages.token(cursor),
         )
 
     async def CancelJob(

@@ -21,6 +21,7 @@ _FIXED = {
     "priority",
     "cancel_on_disconnect",
     "group",
+    "model_name",
 }
 CHANGING = [field.name for field in fields(Job) if field.name not in _FIXED]
 """Columns that events change."""

@@ -14,6 +14,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 METADATA = MetaData()
@@ -46,6 +47,8 @@ JOBS = Table(
     Column("has_started", Boolean, nullable=False),
     Column("checkpoints", Text, nullable=False, comment="JSON: [{epoch, name}], newest first"),
     Column("group", String(64), nullable=False, comment="empty for none"),
+    Column("model_name", String(64), nullable=False, comment="asked for; empty for the job's own"),
+    Column("model_version", Integer, nullable=False, comment="of the model it has left; 0 for none"),
     Index("jobs_by_state", "state", "number"),
     Index("jobs_by_data", "data_digest"),
     Index("jobs_by_end", "end_time"),
@@ -60,5 +63,26 @@ EVENTS = Table(
     Column("body", LargeBinary, nullable=False, comment="gradstream.v1.TrainingEvent"),
 )
 
-HEAD = "0004"
+MODELS = Table(
+    "models",
+    METADATA,
+    Column("number", Integer, primary_key=True, autoincrement=True, comment="order of creation"),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    # No foreign key: a model outlives its job.
+    Column("job", String(32), nullable=False, unique=True),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("spec", LargeBinary, nullable=False, comment="gradstream.v1.Spec, resolved"),
+    Column("outcome", LargeBinary, nullable=False, comment="gradstream.v1.Completed, without what is large"),
+    UniqueConstraint("name", "version"),
+)
+
+DELETED_MODELS = Table(
+    "deleted_models",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("version", Integer, nullable=False, comment="the highest that was deleted: it is not given again"),
+)
+
+HEAD = "0005"
 """The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""

@@ -1,5 +1,6 @@
 """A client as anybody would generate it from the contract: plain stubs, and what to read errors with."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from gradstream.v1 import (
     dataset_service_pb2_grpc,
     event_pb2,
     job_pb2,
+    model_service_pb2,
+    model_service_pb2_grpc,
     spec_pb2,
     system_service_pb2_grpc,
     training_service_pb2,
@@ -45,6 +48,7 @@ class Calls:
         self.channel = channel
         self.training = training_service_pb2_grpc.TrainingServiceStub(channel)
         self.datasets = dataset_service_pb2_grpc.DatasetServiceStub(channel)
+        self.models = model_service_pb2_grpc.ModelServiceStub(channel)
         self.system = system_service_pb2_grpc.SystemServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
 
@@ -107,6 +111,25 @@ class Calls:
             token = page.next_page_token
             if not token:
                 return found
+
+    def train_model(self, name: str, spec: spec_pb2.Spec) -> event_pb2.Completed:
+        """Train a model of a name to its end."""
+        request = training_service_pb2.TrainRequest(spec=spec, model_name=name)
+        *_, end = self.training.Train(request, timeout=TIMEOUT_S)
+        assert end.HasField("completed"), end
+        return end.completed
+
+    def download(self, name: str, version: int = 0, **asked: Any) -> bytes:
+        """A model as a file, which is what it was said to be."""
+        request = model_service_pb2.DownloadModelRequest(name=name, version=version, **asked)
+        first, *parts = self.models.DownloadModel(request, timeout=TIMEOUT_S)
+        content = b"".join(part.chunk for part in parts)
+        assert all(0 < len(part.chunk) <= 1 << 20 for part in parts)
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (
+            first.file.size_bytes,
+            first.file.digest,
+        )
+        return content
 
     def raw(self, method: str) -> Callable[..., bytes]:
         """A unary method that takes and gives bytes."""

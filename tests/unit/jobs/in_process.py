@@ -222,6 +222,9 @@ class HeldStore:
     def events(self, job: str, after: int, max_bytes: int) -> list[EventRecord]:
         return self.store.events(job, after, max_bytes)
 
+    def last_version(self, name: str) -> int:
+        return self.store.last_version(name)
+
     def unfinished(self) -> list[Job]:
         return self.store.unfinished()
 

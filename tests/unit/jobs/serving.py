@@ -42,6 +42,16 @@ class DataInMemory:
 
 
 @dataclass
+class KeptModels:
+    """Keeps nothing but the names of the jobs that were about to be deleted."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def keep(self, job: str) -> None:
+        self.asked.append(job)
+
+
+@dataclass
 class Serving:
     """A service and what it is made of."""
 
@@ -49,12 +59,13 @@ class Serving:
     executor: InProcessExecutor
     store: HeldStore
     data: DataInMemory
+    models: KeptModels
     checkpoints: FileCheckpoints
     log: EventLog
 
     async def create(self, request_id: str = "", **fields: Any) -> Job:
         """Start a job: the manual reference experiment, unless fields say otherwise."""
-        beside = ("priority", "cancel_on_disconnect", "group")
+        beside = ("priority", "cancel_on_disconnect", "group", "model_name")
         asked = {name: fields.pop(name) for name in beside if name in fields}
         return await self.service.create(SpecRequest("manual", device="cpu", **fields), request_id, **asked)
 
@@ -111,11 +122,13 @@ async def serving(
     with tempfile.TemporaryDirectory() as folder:
         executor, codec, data = InProcessExecutor(slots), ProtoCodec(), data or DataInMemory()
         files = FileCheckpoints(checkpoints or Path(folder))
+        models = KeptModels()
         log = EventLog(store, codec)
         runner = JobRunner(log, executor, files, max_queued, max_restarts)
         service = JobService(
             store,
             data,
+            models,
             log,
             runner,
             executor,
@@ -126,7 +139,7 @@ async def serving(
             keep_ended_s=keep_ended_s,
         )
         try:
-            yield Serving(service, executor, store, data, files, log)
+            yield Serving(service, executor, store, data, models, files, log)
         finally:
             store.release()
             await service.drain()

@@ -9,7 +9,7 @@ from gradstream.v1 import event_pb2, spec_pb2
 from gradstream_server.jobs import errors
 from gradstream_server.jobs.errors import Fault, FaultReason, Violation
 from gradstream_server.jobs.job import JobState
-from gradstream_server.rpc.jobs import cursor, page_token
+from gradstream_server.rpc import pages
 from gradstream_server.rpc.status import fault_status, internal_status, request_status
 from gradstream_server.rpc.tensors import DTYPES
 
@@ -28,6 +28,9 @@ CONTRACT = [
     (errors.SequenceBeyondLog("a", 9, 1), "OUT_OF_RANGE", "SEQUENCE_BEYOND_LOG"),
     (errors.DatasetNotFound("ab", []), "NOT_FOUND", "DATASET_NOT_FOUND"),
     (errors.DatasetInUse("ab"), "FAILED_PRECONDITION", "DATASET_IN_USE"),
+    (errors.ModelNotFound("a", 0, [], ["b"]), "NOT_FOUND", "MODEL_NOT_FOUND"),
+    (errors.FormatNotAvailable("no"), "FAILED_PRECONDITION", "FORMAT_NOT_AVAILABLE"),
+    (errors.ModelUnusable("no"), "FAILED_PRECONDITION", "MODEL_UNUSABLE"),
     (errors.UnreadableData("row 3 is too short"), "INVALID_ARGUMENT", "UNREADABLE_DATA"),
     (errors.UploadInterrupted("id", 5), "ABORTED", "UPLOAD_INTERRUPTED"),
     (errors.DigestMismatch("ab", "cd"), "DATA_LOSS", "DIGEST_MISMATCH"),
@@ -137,8 +140,8 @@ def test_states_and_dtypes_are_those_of_the_contract() -> None:
 @pytest.mark.parametrize("number", [1, 7, 10**17])
 def test_page_tokens_lead_on(number: int) -> None:
     """A user could not see the second page."""
-    assert cursor(page_token(number)) == number
-    assert (cursor(""), page_token(None)) == (None, "")
+    assert pages.cursor(pages.token(number)) == number
+    assert (pages.cursor(""), pages.token(None)) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -147,4 +150,4 @@ def test_page_tokens_lead_on(number: int) -> None:
 def test_a_token_that_no_page_has_given_is_refused(token: str) -> None:
     """A user with a mangled token would silently begin at the start, or get a fault of the server."""
     with pytest.raises(errors.InvalidRequest, match="page_token"):
-        cursor(token)
+        pages.cursor(token)

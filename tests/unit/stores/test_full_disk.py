@@ -16,9 +16,10 @@ from gradstream_server.jobs.codec import EventRecord
 from gradstream_server.jobs.job import Job, JobState
 from gradstream_server.jobs.spec import summarize
 from gradstream_server.jobs.store import StorageFull, Write
+from gradstream_server.stores.database import StoreError
 from gradstream_server.stores.files import FileDataStore
 from gradstream_server.stores.reserve import Reserve
-from gradstream_server.stores.sql import SqlJobStore, StoreError
+from gradstream_server.stores.sql import SqlJobStore
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

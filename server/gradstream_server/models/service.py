@@ -1,0 +1,142 @@
+"""What callers can do with models: the use cases, free of transport."""
+
+import asyncio
+import difflib
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradstream.bundle import Bundle
+from gradstream.errors import BundleError
+from gradstream_server.jobs.codec import Codec
+from gradstream_server.jobs.errors import FormatNotAvailable, ModelNotFound, ModelUnusable, NoRoom
+from gradstream_server.jobs.log import EventLog
+from gradstream_server.jobs.model import Model
+from gradstream_server.jobs.request_fields import check_name
+from gradstream_server.jobs.store import StorageFull
+from gradstream_server.models.bundling import bundle_of
+from gradstream_server.models.contents import ModelContents
+from gradstream_server.models.errors import CannotRender
+from gradstream_server.models.rendering import render
+from gradstream_server.models.store import ModelStore
+
+_logger = logging.getLogger(__name__)
+
+_MOST_NAMES = 1000
+_NEAREST = 3
+
+
+class ModelService:
+    """Finds, lists, gives away and deletes models. Lives on one event loop."""
+
+    def __init__(self, models: ModelStore, contents: ModelContents, log: EventLog, codec: Codec) -> None:
+        """
+        Args:
+            log: whose turns deletions take.
+        """
+        self._models = models
+        self._contents = contents
+        self._log = log
+        self._codec = codec
+
+    async def recover(self) -> None:
+        """Tidy up what an earlier server has left behind."""
+        try:
+            await asyncio.to_thread(self._contents.remove_strays)
+        except OSError:
+            _logger.exception("what is left of deleted models could not be removed")
+
+    async def get(self, name: str, version: int = 0) -> Model:
+        """A model: the latest of its name, unless a version is given.
+
+        Raises:
+            ModelNotFound: there is none.
+        """
+        found = await asyncio.to_thread(self._models.get, name, version)
+        if found is None:
+            raise await asyncio.to_thread(self._not_found, name, version)
+        return found
+
+    async def page(self, name: str, before: int | None, size: int) -> tuple[Sequence[Model], int | None]:
+        """A page of models, newest first, of a name or of all, and where the next begins.
+
+        Raises:
+            InvalidRequest: no model can have such a name.
+        """
+        check_name("name", name)
+        return await asyncio.to_thread(self._models.page, name, before, size)
+
+    async def delete(self, name: str, version: int = 0) -> list[int]:
+        """Delete a version of a model, or all of them; returns those that were.
+
+        Raises:
+            ModelNotFound: there is none.
+            NoRoom: the disk has none to note it.
+        """
+        versions = [version] if version else await asyncio.to_thread(self._models.versions, name)
+        try:
+            deleted = await self._log.in_turn(self._models.delete, name, versions)
+        except StorageFull as error:
+            raise NoRoom from error
+        if not deleted:
+            raise await asyncio.to_thread(self._not_found, name, version)
+        for model in deleted:
+            await asyncio.to_thread(self._contents.remove, model.job)
+        return sorted(model.version for model in deleted)
+
+    async def bundle(self, model: Model) -> Bundle:
+        """All that is needed to predict.
+
+        Raises:
+            ModelNotFound: it was deleted meanwhile.
+            ModelUnusable: what was kept does not make a model.
+        """
+        return await asyncio.to_thread(self._bundle, model)
+
+    async def render(self, model: Model, form: str) -> bytes:
+        """A model as a file in one of `rendering.FORMATS`.
+
+        Raises:
+            ModelNotFound, ModelUnusable: as `bundle`.
+            FormatNotAvailable: it cannot be had in this format, here or at all.
+        """
+        return await asyncio.to_thread(self._render, model, form)
+
+    def _render(self, model: Model, form: str) -> bytes:
+        try:
+            return render(self._bundle(model), form)
+        except CannotRender as error:
+            raise FormatNotAvailable(f"{_told(model)}: {error}") from error
+
+    def _bundle(self, model: Model) -> Bundle:
+        content = self._contents.read(model.job)
+        if content is None:
+            if self._models.of_job(model.job) is None:
+                raise self._not_found(model.name, model.version)
+            raise ModelUnusable(
+                f"the parameters of {_told(model)} are lost: its file is gone from the server"
+            )
+        try:
+            result = self._codec.decode_result(content)
+            if result.scaling is None:
+                # An earlier version told it at the beginning of training alone.
+                result = replace(result, scaling=self._codec.decode_result(model.outcome).scaling)
+            return bundle_of(
+                self._codec.decode_spec(model.spec),
+                result,
+                job=model.job,
+                name=model.name,
+                version=model.version,
+                described=self._codec.describe_spec(model.spec),
+            )
+        except (BundleError, ValueError) as error:
+            raise ModelUnusable(f"{_told(model)} cannot be used: {error}") from error
+
+    def _not_found(self, name: str, version: int) -> ModelNotFound:
+        versions = self._models.versions(name)
+        nearest = difflib.get_close_matches(name[:100], self._models.names(_MOST_NAMES), _NEAREST)
+        return ModelNotFound(name, version, versions, nearest)
+
+
+def _told(model: Model) -> str:
+    return f"model {model.name} version {model.version}"
