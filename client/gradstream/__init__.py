@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradstream.aio import AsyncClient, AsyncReplay, AsyncRun
+    from gradstream.aio import AsyncClient, AsyncModel, AsyncReplay, AsyncRun
     from gradstream.bundle import Bundle, InputColumn, Origin, load
     from gradstream.client import Client
     from gradstream.dataset import Column, ColumnType, Dataset
@@ -53,7 +53,8 @@ if TYPE_CHECKING:
         StateChange,
     )
     from gradstream.gradients import GradientCheck, ParameterGradient
-    from gradstream.job import Job, JobState
+    from gradstream.job import Job, JobState, ModelVersion
+    from gradstream.model import Model
     from gradstream.replay import Replay, ReplayResult
     from gradstream.run import Run
     from gradstream.server_info import Device, Health, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
@@ -68,6 +69,7 @@ __all__ = [
     "AccessDeniedError",
     "AlreadyExistsError",
     "AsyncClient",
+    "AsyncModel",
     "AsyncReplay",
     "AsyncRun",
     "AsyncSweep",
@@ -101,6 +103,8 @@ __all__ = [
     "JobWarning",
     "Limits",
     "LogUniform",
+    "Model",
+    "ModelVersion",
     "NotFoundError",
     "Origin",
     "OutOfRangeError",
@@ -142,6 +146,7 @@ _MODULES = (
     "job",
     "dataset",
     "events",
+    "model",
     "bundle",
     "sweep",
     "client",

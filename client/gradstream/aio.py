@@ -1,9 +1,11 @@
 """The client for asyncio: the calls of `Client` and `Run`, awaited."""
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack
+from typing import TYPE_CHECKING, Literal, Self, Unpack
 from uuid import UUID
 
 from numpy.typing import ArrayLike
@@ -15,7 +17,9 @@ from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
 from gradstream.events import Completed, Event, Receipt
 from gradstream.gradients import GradientCheck
-from gradstream.job import Job, JobState
+from gradstream.job import Job, JobState, ModelVersion
+from gradstream.model import ModelFormat, ModelInfo
+from gradstream.model_operations import ModelOperations
 from gradstream.operations import Operations
 from gradstream.reader import Update
 from gradstream.replay import ReplayResult
@@ -29,6 +33,9 @@ from gradstream.spec import SpecOptions
 from gradstream.sweep import AsyncSweep
 from gradstream.sweep_steps import Plan, SweepSteps
 from gradstream.upload import ProgressCallback
+
+if TYPE_CHECKING:
+    from gradstream.bundle import Bundle
 
 
 class AsyncRun(WatchedRun):
@@ -106,6 +113,30 @@ class AsyncReplay:
         return ReplayResult(self.original, (await self.run.result()).receipt)
 
 
+@dataclass(frozen=True, eq=False)
+class AsyncModel(ModelInfo):
+    """A model on the server: `Model` for asyncio."""
+
+    _operations: ModelOperations = field(repr=False)
+
+    @classmethod
+    def of(cls, info: ModelInfo, operations: ModelOperations) -> Self:
+        """The model that something is known of."""
+        return cls(**vars(info), _operations=operations)
+
+    async def download(self, target: str | PathLike[str], format: ModelFormat | None = None) -> Path:  # noqa: A002
+        """Write the model to a file, and return its path, as `Model.download` does."""
+        return await self._operations.download(self.name, self.version, target, format)
+
+    async def load(self) -> "Bundle":
+        """Fetch the model, to predict here with NumPy alone."""
+        return await self._operations.load(self.name, self.version)
+
+    async def delete(self) -> None:
+        """Delete this version, for good."""
+        await self._operations.delete(self.name, self.version)
+
+
 class AsyncClient:
     """A connection to a gradstream server, for one event loop. Use it with `async with`, or close it.
 
@@ -132,6 +163,7 @@ class AsyncClient:
         self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(self._session)
         self._datasets = DatasetOperations(self._session)
+        self._models = ModelOperations(self._session)
 
     async def train(
         self,
@@ -142,11 +174,14 @@ class AsyncClient:
         priority: int = 0,
         cancel_on_disconnect: bool = False,
         group: str = "",
+        model_name: str = "",
         **options: Unpack[SpecOptions],
     ) -> AsyncRun:
         """Start a job and watch it, as `Client.train` does."""
         spec = build_spec(features, targets, **options)
-        return AsyncRun(await self._operations.train(spec, request_id, priority, cancel_on_disconnect, group))
+        return AsyncRun(
+            await self._operations.train(spec, request_id, priority, cancel_on_disconnect, group, model_name)
+        )
 
     async def create(
         self,
@@ -156,11 +191,12 @@ class AsyncClient:
         request_id: UUID | str | None = None,
         priority: int = 0,
         group: str = "",
+        model_name: str = "",
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself."""
         spec = build_spec(features, targets, **options)
-        return await self._operations.create(spec, request_id, priority, group)
+        return await self._operations.create(spec, request_id, priority, group, model_name)
 
     async def validate(
         self,
@@ -259,6 +295,25 @@ class AsyncClient:
     async def delete_dataset(self, digest: str) -> None:
         """Delete a data set."""
         await self._datasets.delete(digest)
+
+    async def models(self, name: str = "") -> AsyncIterator[AsyncModel]:
+        """All models, newest first, or those of a name; fetched as needed."""
+        token, more = "", True
+        while more:
+            page, token = await self._models.page(token, name)
+            for info in page:
+                yield AsyncModel.of(info, self._models)
+            more = bool(token)
+
+    async def model(self, name: str | ModelVersion, version: int | None = None) -> AsyncModel:
+        """A model: the latest of its name, unless a version is given."""
+        return AsyncModel.of(await self._models.get(name, version), self._models)
+
+    async def delete_model(
+        self, name: str, version: int | None = None, *, all_versions: bool = False
+    ) -> list[int]:
+        """Delete a version of a model, or all of them, as `Client.delete_model` does."""
+        return await self._models.delete(name, version, all_versions)
 
     async def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

@@ -11,7 +11,9 @@ from gradstream.channel import server_address
 from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
 from gradstream.gradients import GradientCheck
-from gradstream.job import Job, JobState
+from gradstream.job import Job, JobState, ModelVersion
+from gradstream.model import Model
+from gradstream.model_operations import ModelOperations
 from gradstream.operations import Operations
 from gradstream.replay import Replay
 from gradstream.request import build_spec
@@ -60,6 +62,7 @@ class Client:
         self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(self._session)
         self._datasets = DatasetOperations(self._session)
+        self._models = ModelOperations(self._session)
 
     def train(
         self,
@@ -70,6 +73,7 @@ class Client:
         priority: int = 0,
         cancel_on_disconnect: bool = False,
         group: str = "",
+        model_name: str = "",
         **options: Unpack[SpecOptions],
     ) -> Run:
         """Start a job and watch it; without data, the reference experiment of the trainer.
@@ -84,6 +88,8 @@ class Client:
             `disconnect_grace_seconds`: time enough to attach again.
         group: a name for jobs that belong together, which `jobs` finds them by: at most 64 letters, digits,
             -, _ and . Default: none.
+        model_name: a name for the model, as long and of the same characters. Each job of a name that succeeds
+            leaves its next version. Default: the model is called as the job is.
         options: any of these, by name; types and more are told by `help(gradstream.SpecOptions)`.
 
             trainer: how the gradient is obtained: "manual" (the default), "autograd" or "module".
@@ -136,7 +142,11 @@ class Client:
         FailedPreconditionError for a device that is not there, ResourceExhaustedError for a full queue.
         """
         spec = build_spec(features, targets, **options)
-        return Run(finish(self._operations.train(spec, request_id, priority, cancel_on_disconnect, group)))
+        return Run(
+            finish(
+                self._operations.train(spec, request_id, priority, cancel_on_disconnect, group, model_name)
+            )
+        )
 
     def create(
         self,
@@ -146,11 +156,12 @@ class Client:
         request_id: UUID | str | None = None,
         priority: int = 0,
         group: str = "",
+        model_name: str = "",
         **options: Unpack[SpecOptions],
     ) -> Job:
         """Start a job and leave it to itself. Arguments and errors as for `train`."""
         spec = build_spec(features, targets, **options)
-        return finish(self._operations.create(spec, request_id, priority, group))
+        return finish(self._operations.create(spec, request_id, priority, group, model_name))
 
     def validate(
         self,
@@ -318,6 +329,32 @@ class Client:
         Raises NotFoundError, and FailedPreconditionError while jobs that have not ended train on it.
         """
         finish(self._datasets.delete(digest))
+
+    def models(self, name: str = "") -> Iterator[Model]:
+        """All models, newest first, or those of a name; fetched as needed."""
+        token, more = "", True
+        while more:
+            page, token = finish(self._models.page(token, name))
+            yield from (Model.of(info, self._models) for info in page)
+            more = bool(token)
+
+    def model(self, name: str | ModelVersion, version: int | None = None) -> Model:
+        """A model: the latest of its name, unless a version is given.
+
+            client.model("house-prices").download("model.onnx")
+
+        name: the name, or the `model` of a result or a job.
+
+        Raises NotFoundError, whose message tells the nearest names, or the versions there are.
+        """
+        return Model.of(finish(self._models.get(name, version)), self._models)
+
+    def delete_model(self, name: str, version: int | None = None, *, all_versions: bool = False) -> list[int]:
+        """Delete a version of a model, or all of them, for good, and return those that were. Jobs stay.
+
+        Raises NotFoundError, and InvalidArgumentError for neither a version nor `all_versions`, or both.
+        """
+        return finish(self._models.delete(name, version, all_versions))
 
     def server_info(self) -> ServerInfo:
         """What the server is: its version, devices, trainers and limits."""

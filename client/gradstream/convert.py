@@ -23,7 +23,7 @@ from gradstream.events import (
     Started,
     StateChange,
 )
-from gradstream.job import Job, JobState
+from gradstream.job import Job, JobState, ModelVersion
 from gradstream.request import PART_OPTIONS, STOPPING_OPTIONS
 from gradstream.server_info import Device, Limits, PartInfo, ServerInfo, TrainerInfo, Validation
 from gradstream.spec import JsonValue, Part, Spec
@@ -150,6 +150,8 @@ def job_of(message: job_pb2.Job) -> Job:
         restarts=message.restarts,
         checkpoint_epoch=message.checkpoint_epoch,
         group=message.group,
+        model_name=message.model_name,
+        model=_model_version_of(message),
     )
 
 
@@ -233,7 +235,6 @@ def _epoch_updates_of(head: _Head, message: event_pb2.EpochUpdates) -> EpochUpda
 
 
 def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
-    receipt = message.receipt
     return Completed(
         *head,
         epochs=message.epochs,
@@ -241,13 +242,7 @@ def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
         predictions=_tensor_of(message, "predictions"),
         parameters=_parameters_of(message.parameters),
         unscaled_parameters=_parameters_of(message.unscaled_parameters) or None,
-        receipt=Receipt(
-            receipt.data_digest,
-            receipt.parameter_digest,
-            receipt.device,
-            receipt.threads,
-            dict(receipt.versions),
-        ),
+        receipt=receipt_of(message.receipt),
         training_seconds=message.training_seconds,
         scaling=_scaling_of(message),
         validation_loss=message.validation_loss if message.HasField("validation_loss") else None,
@@ -255,7 +250,23 @@ def _completed_of(head: _Head, message: event_pb2.Completed) -> Completed:
         best_epoch=message.best_epoch or None,
         restored=message.restored,
         end=_ENDS.get(message.end, ""),
+        model=_model_version_of(message),
     )
+
+
+def receipt_of(message: event_pb2.Receipt) -> Receipt:
+    """What is needed to train again and compare."""
+    return Receipt(
+        message.data_digest,
+        message.parameter_digest,
+        message.device,
+        message.threads,
+        dict(message.versions),
+    )
+
+
+def _model_version_of(message: event_pb2.Completed | job_pb2.Job) -> ModelVersion | None:
+    return ModelVersion(message.model.name, message.model.version) if message.HasField("model") else None
 
 
 def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:

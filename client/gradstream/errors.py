@@ -3,7 +3,7 @@
 GradstreamError
 ├── InvalidArgumentError      the request holds a value that is not allowed; see `violations`
 ├── OutOfRangeError           a sequence that the log does not have
-├── NotFoundError             there is no such job or data set
+├── NotFoundError             there is no such job, data set or model
 ├── AlreadyExistsError        a request id used again with another spec
 ├── FailedPreconditionError   not now or not here: a missing device, a job in another state, data in use
 ├── ResourceExhaustedError    a limit: a full queue or disk, a request too large; see `retry_after`
@@ -89,7 +89,7 @@ class OutOfRangeError(GradstreamError):
 
 
 class NotFoundError(GradstreamError):
-    """There is no such job or data set."""
+    """There is no such job, data set or model."""
 
 
 class AlreadyExistsError(GradstreamError):

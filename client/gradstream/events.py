@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstream.errors import Fault
-from gradstream.job import JobState
+from gradstream.job import JobState, ModelVersion
 from gradstream.spec import Spec
 
 FloatArray = NDArray[np.floating]
@@ -215,6 +215,8 @@ class Completed(Event):
     end: str = ""
     """What has ended training: EPOCHS (all were trained), NO_IMPROVEMENT (for `patience` epochs) or TIME
     (`stop_after_seconds`). Empty where nothing has, and where the server did not tell."""
+    model: ModelVersion | None = None
+    """The model that is kept of it: `client.model(result.model)`. None where an older server told it."""
 
     @property
     def parameters_in_own_units(self) -> dict[str, FloatArray]:

@@ -28,6 +28,17 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
 
 
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Names a model: `Client.model` takes it."""
+
+    name: str
+    version: int
+
+    def __str__(self) -> str:
+        return f"{self.name}:{self.version}"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
     """One training run of a spec."""
@@ -65,6 +76,10 @@ class Job:
     """What it has in common with the jobs that belong to it; empty for none."""
     last_validation_loss: float | None = None
     """Validation loss of the last epoch reported; None without validation."""
+    model_name: str = ""
+    """The name that was asked for, for its model; empty for its own."""
+    model: ModelVersion | None = None
+    """The model that it has left, which may have been deleted since."""
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

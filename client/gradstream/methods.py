@@ -19,6 +19,16 @@ from gradstream.v1.dataset_service_pb2 import (
 )
 from gradstream.v1.event_pb2 import TrainingEvent
 from gradstream.v1.job_pb2 import Job
+from gradstream.v1.model_pb2 import Model
+from gradstream.v1.model_service_pb2 import (
+    DeleteModelRequest,
+    DeleteModelResponse,
+    DownloadModelRequest,
+    DownloadModelResponse,
+    GetModelRequest,
+    ListModelsRequest,
+    ListModelsResponse,
+)
 from gradstream.v1.system_service_pb2 import GetServerInfoRequest, ServerInfo
 from gradstream.v1.training_service_pb2 import (
     CancelJobRequest,
@@ -73,6 +83,13 @@ FIND_CONTENT = Method(_DATASETS + "FindContent", FindContentRequest, FindContent
 GET_DATASET = Method(_DATASETS + "GetDataset", GetDatasetRequest, Dataset)
 LIST_DATASETS = Method(_DATASETS + "ListDatasets", ListDatasetsRequest, ListDatasetsResponse)
 DELETE_DATASET = Method(_DATASETS + "DeleteDataset", DeleteDatasetRequest, DeleteDatasetResponse)
+
+_MODELS = "/gradstream.v1.ModelService/"
+
+GET_MODEL = Method(_MODELS + "GetModel", GetModelRequest, Model)
+LIST_MODELS = Method(_MODELS + "ListModels", ListModelsRequest, ListModelsResponse)
+DELETE_MODEL = Method(_MODELS + "DeleteModel", DeleteModelRequest, DeleteModelResponse)
+DOWNLOAD_MODEL = Method(_MODELS + "DownloadModel", DownloadModelRequest, DownloadModelResponse)
 
 # The messages of grpc.health.v1 have one field each, a text to ask and a number to answer: the wrapper
 # messages of protobuf are the same bytes, so a health check needs no further package.

@@ -25,6 +25,7 @@ from gradstream.methods import (
     RESUME_JOB,
     VALIDATE_SPEC,
 )
+from gradstream.names import name_of
 from gradstream.reader import Reader
 from gradstream.server_info import Health, ServerInfo, Validation
 from gradstream.session import Session
@@ -62,6 +63,7 @@ class Operations:
         priority: int = 0,
         cancel_on_disconnect: bool = False,
         group: str = "",
+        model_name: str = "",
     ) -> Reader:
         """Start a job or attach to it; a refusal is raised here."""
         request = TrainRequest(
@@ -69,7 +71,8 @@ class Operations:
             request_id=str(request_id or uuid4()),
             priority=_priority(priority),
             cancel_on_disconnect=cancel_on_disconnect,
-            group=_group(group),
+            group=name_of("group", group),
+            model_name=name_of("model_name", model_name),
         )
         reader = Reader(self._session, request)
         await reader.read()
@@ -116,14 +119,20 @@ class Operations:
         return reader
 
     async def create(
-        self, spec: Spec, request_id: UUID | str | None, priority: int = 0, group: str = ""
+        self,
+        spec: Spec,
+        request_id: UUID | str | None,
+        priority: int = 0,
+        group: str = "",
+        model_name: str = "",
     ) -> Job:
         """Start a job."""
         request = CreateJobRequest(
             spec=spec,
             request_id=str(request_id or uuid4()),
             priority=_priority(priority),
-            group=_group(group),
+            group=name_of("group", group),
+            model_name=name_of("model_name", model_name),
         )
         return job_of(await self._session.call(CREATE_JOB, request))
 
@@ -157,7 +166,9 @@ class Operations:
             raise InvalidArgumentError(
                 str(error), code="INVALID_ARGUMENT", reason="INVALID_REQUEST"
             ) from error
-        request = ListJobsRequest(page_size=PAGE_SIZE, page_token=token, states=numbers, group=_group(group))
+        request = ListJobsRequest(
+            page_size=PAGE_SIZE, page_token=token, states=numbers, group=name_of("group", group)
+        )
         answer = await self._session.call(LIST_JOBS, request)
         return [job_of(job) for job in answer.jobs], answer.next_page_token
 
@@ -188,14 +199,3 @@ def _priority(value: object) -> int:
     if not -(2**31) <= number < 2**31:
         raise refused("priority", f"is {number}; it has to be from -100 to 100", "INVALID_REQUEST")
     return number
-
-
-def _group(value: object) -> str:
-    """A name of a group that can be sent; which of these are allowed, the server says."""
-    try:
-        if not isinstance(value, str):
-            raise TypeError
-        value.encode()
-    except (TypeError, UnicodeError) as error:
-        raise refused("group", f"must be a text, not {value!r}", "INVALID_REQUEST") from error
-    return value

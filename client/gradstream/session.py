@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from gradstream.channel import is_nobody_there, is_wrong_server, lost, stopping, unreachable, wrong_server
 from gradstream.errors import GradstreamError, NotFoundError, UnavailableError
-from gradstream.methods import CREATE_JOB, DELETE_DATASET, DELETE_JOB, Method, Request, Response
+from gradstream.methods import CREATE_JOB, DELETE_DATASET, DELETE_JOB, DELETE_MODEL, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
 from gradstream.transport import Transport
 
@@ -38,7 +38,7 @@ class Session:
                 left_s = backoff.remaining(time.monotonic())
                 response = await self.transport.call(method, request, left_s)
             except GradstreamError as error:
-                deletes = method in (DELETE_JOB, DELETE_DATASET)
+                deletes = method in (DELETE_JOB, DELETE_DATASET, DELETE_MODEL)
                 if deletes and may_have_arrived and isinstance(error, NotFoundError):
                     return method.response()  # deleted by the try whose answer was lost
                 may_have_arrived |= is_broken_connection(error) and not is_nobody_there(error)

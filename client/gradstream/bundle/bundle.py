@@ -146,6 +146,20 @@ class Bundle:
     def _predictors(self) -> dict[str, Predictor]:
         return {}
 
+    @property
+    def parameters_in_own_units(self) -> Mapping[str, FloatArray]:
+        """The parameters for features that are not scaled: what `initial_parameters` takes."""
+        if self.scaling is None:
+            return self.parameters
+        # From w (x - mean) / scale + b. Of several layers it is the first that changes.
+        own = {name: value.astype(np.float64) for name, value in self.parameters.items()}
+        weight = next(iter(own))
+        bias = weight.removesuffix("weight") + "bias"
+        own[weight] = own[weight] / self.scaling.scale
+        if bias in own:
+            own[bias] = own[bias] - own[weight] @ self.scaling.mean
+        return own
+
     def to_bytes(self) -> bytes:
         """The bundle as a zip archive; the same bundle gives the same bytes."""
         from gradstream.bundle.writing import archive

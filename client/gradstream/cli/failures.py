@@ -29,7 +29,7 @@ EXIT_CODES_HELP = [
     (str(JOB_ENDED), "the job, or each run of a sweep, failed or was cancelled; or the server takes no work"),
     (str(REFUSED), "the command line is wrong, or the server refused what it asks for"),
     (str(NO_SERVER), "no server could be reached, or it is stopping and takes no job"),
-    (str(NOT_FOUND), "there is no such job or data set"),
+    (str(NOT_FOUND), "there is no such job, data set or model"),
     (str(BUSY), "the server is at a limit: try again later"),
     (str(SERVER_FAULT), "a fault of the server"),
     (str(DIFFERENT), "a replay has come to other parameters"),
@@ -66,6 +66,8 @@ def explanation(error: GradstreamError) -> str:
         text, _, advice = error.message.partition(";")
         if error.reason == "DATASET_NOT_FOUND":
             advice = advice.replace("ListDatasets names", "`gradstream data ls` lists")
+        elif error.reason == "MODEL_NOT_FOUND":
+            advice = advice.replace("ListModels names", "`gradstream models` lists")
         else:
             advice = " `gradstream jobs` lists those there are"
         lines = [f"Error: {text};{advice}"]

@@ -21,6 +21,9 @@ _OPTIONS = {
     "job": "JOB",
     "source": "the file",
     "name": "the name",
+    "model_name": "--name",
+    "version": "the version",
+    "target": "--output",
     "size": "the size",
 }
 _FIELDS = {

@@ -95,7 +95,8 @@ def json_line(value: object, **more: JsonValue) -> str:
 def as_json(value: object) -> JsonValue:
     """A value of ours for `json.dumps`: arrays as lists, times in ISO 8601, NaN and infinity as null."""
     if dataclasses.is_dataclass(value):
-        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        names = [field.name for field in dataclasses.fields(value) if not field.name.startswith("_")]
+        return {name: as_json(getattr(value, name)) for name in names}
     match value:
         case bool() | int() | None:
             return value

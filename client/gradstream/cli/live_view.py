@@ -19,6 +19,7 @@ from gradstream.cli.report import (
     duration,
     measured_lines,
     metrics_text,
+    model_note,
     outcome_line,
     parameter_lines,
     prediction_lines,
@@ -101,7 +102,7 @@ class LiveView:
             case EpochUpdates():
                 self._pace.add(event)
             case Completed():
-                self._outcome = outcome_line(event)
+                self._outcome = outcome_line(event) + model_note(event)
                 self._live.stop()
                 self._conclude(event)
 

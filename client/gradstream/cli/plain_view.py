@@ -10,6 +10,7 @@ from gradstream.cli.report import (
     change_line,
     epoch_line,
     measured_lines,
+    model_note,
     outcome_line,
     parameter_lines,
     prediction_lines,
@@ -65,7 +66,7 @@ class PlainView:
                 self._print(prediction_lines("after", self._spec.predict_rows, event.predictions))
                 measured = measured_lines(event, self._spec)
                 if not self._spec.reference or measured:
-                    self._print([f"{outcome_line(event)}, job {event.job}", *measured])
+                    self._print([f"{outcome_line(event)}, job {event.job}{model_note(event)}", *measured])
                     self._print(parameter_lines(event, self._spec))
 
     def _show_change(self, event: StateChange) -> None:

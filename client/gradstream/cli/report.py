@@ -134,6 +134,17 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.6g}" for name, value in metrics.items())
 
 
+def model_note(result: Completed) -> str:
+    """`, model house-prices:3`, to be said behind a job; empty for a model that is called as its job is."""
+    return f", model {result.model}" if result.model and result.model.name != result.job else ""
+
+
+def named_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Names and values as lines, the values below each other."""
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
 def aligned(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     """Rows of cells as lines: the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from gradstream.client import Client
     from gradstream.events import Completed
     from gradstream.job import Job
-    from gradstream.spec import Part, Spec
 
 
 @click.command()
@@ -25,7 +23,13 @@ def show(*, job: str, format_: str, server: str | None) -> None:
     from gradstream.cli.connection import open_client
     from gradstream.cli.follow import command_for
     from gradstream.cli.json_view import as_json, json_line
-    from gradstream.cli.report import measured_lines, outcome_line, parameter_lines, prediction_lines
+    from gradstream.cli.report import (
+        measured_lines,
+        named_lines,
+        outcome_line,
+        parameter_lines,
+        prediction_lines,
+    )
     from gradstream.job import JobState
 
     with open_client(server) as client:
@@ -40,8 +44,8 @@ def show(*, job: str, format_: str, server: str | None) -> None:
         return
     rows = _rows(found)
     width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        click.echo(f"{name:<{width}}  {value}")
+    for line in named_lines(rows):
+        click.echo(line)
     if result is not None:
         # Epochs may have been told after the newest checkpoint, and then their worker died.
         of = ", as of its newest checkpoint" if not done and result.epochs < found.epochs_done else ""
@@ -70,7 +74,7 @@ def _result(client: Client, job: Job) -> Completed | None:
 
 def _rows(job: Job) -> list[tuple[str, str]]:
     """Names and values of everything that is set."""
-    from gradstream.cli.data_report import SHORT
+    from gradstream.cli.spec_report import spec_rows
 
     spec = job.spec
     state = job.state.lower() + (f", {job.jobs_ahead} ahead" if job.jobs_ahead else "")
@@ -93,62 +97,10 @@ def _rows(job: Job) -> list[tuple[str, str]]:
         rows.append(("priority", str(job.priority)))
     if job.group:
         rows.append(("group", job.group))
+    if job.model is not None:
+        rows.append(("kept as", f"{job.model.name}, version {job.model.version}"))
+    elif job.model_name:
+        rows.append(("kept as", f"{job.model_name}, once it has succeeded"))
     if job.cancel_on_disconnect:
         rows.append(("when unwatched", "it is cancelled after some seconds"))
-    data = "reference experiment"
-    if not spec.reference:
-        data = f"{', '.join(spec.feature_names)} -> {', '.join(spec.target_names)}"
-    rows += [
-        ("request id", job.request_id),
-        ("trainer", spec.trainer),
-        ("device", spec.device),
-        *([("data set", spec.dataset[:SHORT])] if spec.dataset else []),
-        ("data", data),
-        ("learning rate", f"{spec.learning_rate:g}"),
-        ("batch size", f"{spec.batch_size:,}" + (", shuffled" if spec.shuffle else "")),
-        ("gradient reduction", spec.gradient_reduction),
-        ("intercept", "yes" if spec.intercept else "no"),
-        *[(name, _part(part)) for name, part in spec.parts.items()],
-        ("l2", f"{spec.l2:g}"),
-        ("dtype", spec.dtype),
-        ("seed", str(spec.seed)),
-        ("standardize", "yes" if spec.standardize else "no"),
-    ]
-    rows += [(f"starts at {name}", str(value.tolist())) for name, value in spec.initial_parameters.items()]
-    if spec.max_memory_bytes:
-        rows.append(("memory", f"at most {spec.max_memory_bytes:,} bytes"))
-    if spec.max_seconds:
-        rows.append(("time", f"at most {spec.max_seconds:g} s"))
-    rows += _measured(spec)
-    if spec.report_every > 1:
-        rows.append(("report every", f"{spec.report_every:,} epochs"))
-    return rows
-
-
-def _measured(spec: Spec) -> list[tuple[str, str]]:
-    """What the model is measured on, and what ends training early."""
-    rows = []
-    if spec.validation_fraction is not None:
-        rows.append(("validation", f"{spec.validation_fraction:g} of the rows"))
-    if spec.validation_rows is not None:
-        rows.append(("validation", f"the last {spec.validation_rows:,} rows"))
-    if spec.validation_dataset is not None:
-        rows.append(("validation", f"data set {spec.validation_dataset[:12]}"))
-    if spec.metrics:
-        rows.append(("metrics", ", ".join(spec.metrics)))
-    if spec.patience is not None:
-        rows.append(("patience", f"{spec.patience:,} epochs"))
-    if spec.monitor is not None:
-        least = f", by more than {spec.min_delta:g}" if spec.min_delta else ""
-        rows.append(("monitored", f"{spec.monitor.replace('_', ' ')}{least}"))
-        rows.append(("model of", "the best epoch" if spec.restore_best else "the last epoch"))
-    if spec.stop_after_seconds is not None:
-        rows.append(("stops after", f"{spec.stop_after_seconds:g} s"))
-    if spec.stop_after_epochs is not None:
-        rows.append(("stops after", f"{spec.stop_after_epochs:,} epochs"))
-    return rows
-
-
-def _part(part: Part) -> str:
-    options = ", ".join(f"{name} {json.dumps(value)}" for name, value in part.options.items())
-    return f"{part.name} ({options})" if options else part.name
+    return [*rows, ("request id", job.request_id), *spec_rows(spec)]

@@ -24,9 +24,13 @@ if TYPE_CHECKING:  # what takes long to import is imported when the command runs
                    "server chooses.")  # fmt: skip
 @options.data_options
 @options.spec_options
-@click.option("--from", "start", metavar="JOB",
-              help="Start from the parameters that this job has ended with, or had reached when it was "
-                   "cancelled or failed. --init goes over it.")  # fmt: skip
+@click.option("--from", "start", metavar="MODEL|JOB",
+              help="Start from the parameters of this model, NAME or NAME:VERSION; or from those that this "
+                   "job ended with, or had reached when it was cancelled or failed. --init goes over "
+                   "it.")  # fmt: skip
+@click.option("--name", "model_name", default="", metavar="NAME",
+              help="Name the model that the job leaves; each that succeeds gets the next version. "
+                   "`gradstream models` lists them.  [default: as the job is called]")  # fmt: skip
 @click.option(
     "--request-id", metavar="UUID", help="Repeat a request: the same id with the same spec is one job."
 )
@@ -51,6 +55,7 @@ def train(
     request_id: str | None,
     priority: int,
     group: str,
+    model_name: str,
     cancel_on_disconnect: bool,
     detach: bool,
     plain: bool,
@@ -69,7 +74,8 @@ def train(
       gradstream train --data houses.csv --target price --standardize --learning-rate 0.1
       gradstream train --data houses.parquet --target price --one-hot city --nulls drop
       gradstream train --trainer module --epochs 1000 --predict 5 --predict 6
-      gradstream train --trainer module --epochs 1000 --from JOB
+      gradstream train --data houses.csv --target price --name house-prices
+      gradstream train --data houses.csv --target price --name house-prices --from house-prices
       gradstream train --data houses.csv --target price --validation-fraction 0.2 --patience 10
       gradstream train --data houses.csv --target price --save-spec run.toml
       gradstream train --spec run.toml --epochs 500
@@ -100,7 +106,9 @@ def train(
         warm.add_to(request)
         with resumable(request_id) as made, warm.named():
             if detach:
-                job = client.create(request_id=made, priority=priority, group=group, **request)
+                job = client.create(
+                    request_id=made, priority=priority, group=group, model_name=model_name, **request
+                )
                 if save_spec is not None:
                     write_spec(save_spec, job, choice, warm.parameters)
                 click.echo(json_line(job) if format_ == "json" else job.id)
@@ -109,6 +117,7 @@ def train(
                 request_id=made,
                 priority=priority,
                 group=group,
+                model_name=model_name,
                 cancel_on_disconnect=cancel_on_disconnect,
                 **request,
             )

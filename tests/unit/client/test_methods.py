@@ -1,7 +1,7 @@
 """The calls that the client makes are those of the contract."""
 
 from gradstream import methods
-from gradstream.v1 import dataset_service_pb2, system_service_pb2, training_service_pb2
+from gradstream.v1 import dataset_service_pb2, model_service_pb2, system_service_pb2, training_service_pb2
 
 
 def test_every_call_of_the_contract_is_there_with_its_messages() -> None:
@@ -10,6 +10,7 @@ def test_every_call_of_the_contract_is_there_with_its_messages() -> None:
     services = [
         *training_service_pb2.DESCRIPTOR.services_by_name.values(),
         *dataset_service_pb2.DESCRIPTOR.services_by_name.values(),
+        *model_service_pb2.DESCRIPTOR.services_by_name.values(),
         *system_service_pb2.DESCRIPTOR.services_by_name.values(),
     ]
     contract = {f"/{s.full_name}/{m.name}": m for s in services for m in s.methods}

@@ -7,7 +7,8 @@ import gradstream
 
 def test_exported_names() -> None:
     assert set(gradstream.__all__) == {
-        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncReplay", "AsyncRun", "AsyncSweep",
+        "AccessDeniedError", "AlreadyExistsError", "AsyncClient", "AsyncModel", "AsyncReplay", "AsyncRun",
+        "AsyncSweep",
         "Bundle", "BundleError", "CallCancelledError", "Checkpoint", "Client", "Column", "ColumnType",
         "Completed", "Dataset",
         "DeadlineExceededError", "Device",
@@ -15,7 +16,8 @@ def test_exported_names() -> None:
         "GradstreamError",
         "Health", "Heartbeat", "InputColumn", "InvalidArgumentError", "Job", "JobCancelledError",
         "JobEndedError",
-        "JobFailedError", "JobState", "JobWarning", "Limits", "LogUniform", "NotFoundError",
+        "JobFailedError", "JobState", "JobWarning", "Limits", "LogUniform", "Model", "ModelVersion",
+        "NotFoundError",
         "Origin", "OutOfRangeError", "ParameterGradient", "Part", "PartInfo", "Receipt", "Replay",
         "ReplayResult", "ResourceExhaustedError",
         "Run", "Scaling",
@@ -45,6 +47,7 @@ def test_both_clients_offer_the_same() -> None:
 
     assert public(gradstream.Client) == public(gradstream.AsyncClient)
     assert public(gradstream.Run) == public(gradstream.AsyncRun)
+    assert public(gradstream.Model) == public(gradstream.AsyncModel)
     assert public(gradstream.Replay) == public(gradstream.AsyncReplay)
     assert public(gradstream.Sweep) == public(gradstream.AsyncSweep)
 
