@@ -149,7 +149,8 @@ class Bundle:
     @property
     def parameters_in_own_units(self) -> Mapping[str, FloatArray]:
         """The parameters for features that are not scaled: what `initial_parameters` takes."""
-        if self.scaling is None:
+        # What those of an installed module have to do with units only it knows.
+        if self.scaling is None or self.is_plugin:
             return self.parameters
         # From w (x - mean) / scale + b. Of several layers it is the first that changes.
         own = {name: value.astype(np.float64) for name, value in self.parameters.items()}

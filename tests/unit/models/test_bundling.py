@@ -28,6 +28,10 @@ def agree(bundle: Bundle, result: Completed, rows: Any) -> None:
     assert result.predictions is not None
     assert predictions.dtype == result.predictions.dtype == bundle.dtype
     np.testing.assert_allclose(predictions, result.predictions, **TOLERANCE[bundle.dtype])
+    own = result.unscaled_parameters or result.parameters
+    assert bundle.parameters_in_own_units.keys() == own.keys()
+    for name, value in bundle.parameters_in_own_units.items():
+        np.testing.assert_array_equal(value, own[name])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
