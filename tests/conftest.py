@@ -14,6 +14,8 @@ from tests.server import RunningServer, running_server
 # Cores are shared: how long an example takes says nothing.
 settings.register_profile("gradstream", deadline=None)
 settings.load_profile("gradstream")
+# Threads that share cores with other tests wait for each other many times as long as they compute.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell lets what it starts in the background ignore Ctrl-C, which the programs under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Set for tests that run several at a time; commands under test would take it for the width of their terminal.

@@ -297,6 +297,8 @@ def server_info_of(message: system_service_pb2.ServerInfo) -> ServerInfo:
                 _json_of(each.options_schema),
                 tuple(each.trainers),
                 each.is_default,
+                tuple(each.losses),
+                each.package,
             )
             for each in message.parts
         ),

@@ -198,7 +198,7 @@ class Completed(Event):
     parameters: dict[str, FloatArray]
     """The parameters as trained: weight (targets, features) and, with an intercept, bias (targets)."""
     unscaled_parameters: dict[str, FloatArray] | None
-    """The same in the data's own units; None unless features were scaled."""
+    """The same in the data's own units; None unless features were scaled, and for an installed module."""
     receipt: Receipt
     training_seconds: float
     """From the first epoch to the last, without loading."""
@@ -220,7 +220,9 @@ class Completed(Event):
 
     @property
     def parameters_in_own_units(self) -> dict[str, FloatArray]:
-        """The parameters in the data's own units, scaled or not: what `initial_parameters` takes."""
+        """The parameters in the data's own units, scaled or not: what `initial_parameters` takes.
+
+        Those of an installed module are as it has trained with them."""
         return self.unscaled_parameters or self.parameters
 
     def _repr_html_(self) -> str:

@@ -45,6 +45,10 @@ class PartInfo:
     trainers: tuple[str, ...]
     """Those that have it."""
     is_default: bool
+    losses: tuple[str, ...]
+    """Of a model: those that it can have, its default first."""
+    package: str
+    """Of a model that was installed beside gradstream: its package and version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ from gradstream_server.stores.results import FileResults
 from gradstream_server.stores.sql import SqlJobStore
 from gradstream_server.stores.sqlite import Durability
 from gradstream_server.stores.uploads import FileUploads
+from gradstream_server.trainers import catalogue
+from gradstream_server.trainers.plugins import Plugins
 
 _logger = logging.getLogger(__name__)
 
@@ -96,6 +98,7 @@ class Server:
         except BaseException:
             self._lock.close()
             raise
+        _report_plugins(catalogue.installed())
         codec = ProtoCodec()
         store = SqlJobStore(self._database)
         self._log = EventLog(store, codec)
@@ -109,6 +112,7 @@ class Server:
             matrices=matrices,
             checkpoints=checkpoints,
             checkpoint_interval_s=config.checkpoint_interval,
+            max_parameters=config.max_parameters,
             configure_logging=functools.partial(
                 logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
             ),
@@ -244,3 +248,15 @@ class Server:
         status = answer.SERVING if serving else answer.NOT_SERVING
         for service in ("", *_SERVICES):
             await self._health.set(service, status)
+
+
+def _report_plugins(plugins: Plugins) -> None:
+    """Tell the operator which installed modules there are, and which are left out."""
+    for name, part in plugins.models.items():
+        _logger.info("installed module", extra={"model": name, "package": part.package})
+    for name, reason in plugins.unusable.items():
+        _logger.error(
+            "an installed module cannot be used",
+            extra={"model": name, "reason": str(reason)},
+            exc_info=reason.__cause__,
+        )

@@ -55,6 +55,7 @@ async def local(
         matrices=MatrixCache(folder / "matrices", max_bytes=0),
         checkpoints=FileCheckpoints(folder / "checkpoints"),
         checkpoint_interval_s=checkpoint_interval_s,
+        max_parameters=100_000,
         configure_logging=_quiet,
     )
     executor = LocalExecutor(slots, equipment, stop_grace_s)

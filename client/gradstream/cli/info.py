@@ -61,10 +61,13 @@ def info(*, parts: bool, format_: str, server: str | None) -> None:
 
 
 def _part_lines(parts: Sequence[PartInfo]) -> Iterator[str]:
-    """Each part, who has it, and its options with their defaults."""
+    """Each part, who has it, the losses of a model, and the options with their defaults."""
     for part in parts:
         default = " (default)" if part.is_default else ""
-        yield f"{part.field} {part.name}{default}: {part.description}; {', '.join(part.trainers)}"
+        facts = [part.description, ", ".join(part.trainers)]
+        facts += [f"losses {', '.join(part.losses)}"] * bool(part.losses)
+        facts += [f"of {part.package}"] * bool(part.package)
+        yield f"{part.field} {part.name}{default}: {'; '.join(facts)}"
         options = cast(dict[str, dict[str, Any]], part.options_schema.get("properties") or {})
         for name, schema in options.items():
             value = f" = {json.dumps(schema['default'])}" if "default" in schema else ""

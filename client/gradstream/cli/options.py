@@ -81,7 +81,8 @@ _SPEC_OPTIONS = [
                  help="Whether the model has a bias.  [default: yes, but for two reference experiments]"),
     click.option("--model", metavar="NAME",
                  help="What is trained: linear, logistic for two classes, or with the module trainer softmax "
-                      "for several and mlp, a multilayer perceptron.  [default: linear]"),
+                      "for several, mlp, a multilayer perceptron, and what is installed on the server.  "
+                      "[default: linear]"),
     click.option("--hidden", "hidden", metavar="SIZES", callback=sizes,
                  help="Sizes of the hidden layers of an mlp, such as 64,64."),
     click.option("--initialization", metavar="NAME",

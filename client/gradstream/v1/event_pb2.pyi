@@ -215,7 +215,8 @@ class StateChange(_message.Message):
         WORKER_DIED: its worker ended more often than the server restarts a job. STORAGE_FULL: the server's disk
         was. DATA_LOST: its data are gone there, or damaged. NO_ROWS_LEFT: each row to learn from, or to measure on,
         lacks a value. CANNOT_TRAIN: what the spec asks for is not possible where it was to be trained, or with these
-        data; the message tells why. TRAINER_FAILED: a fault of the server.
+        data; the message tells why. MODULE_FAILED: the code of an installed module did; the message tells how.
+        TRAINER_FAILED: a fault of the server.
         """
 
     @_builtins.property
@@ -577,7 +578,9 @@ class Completed(_message.Message):
 
     @_builtins.property
     def unscaled_parameters(self) -> _containers.RepeatedCompositeFieldContainer[_spec_pb2.Parameter]:
-        """The same in the data's own units. Unset unless features were scaled."""
+        """The same in the data's own units. Unset unless features were scaled, and for an installed module, which alone
+        knows what its parameters have to do with units.
+        """
 
     @_builtins.property
     def receipt(self) -> Global___Receipt:
@@ -720,7 +723,7 @@ class Receipt(_message.Message):
     """
     @_builtins.property
     def versions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Versions of what computed: "gradstream", "python", "numpy" and "torch"."""
+        """Versions of what computed: "gradstream", "python", "numpy" and "torch", and the package of an installed module."""
 
     def __init__(
         self,

@@ -175,7 +175,7 @@ class Spec(_message.Message):
     """What the gradient of a batch is. Default MEAN; SUM for the manual reference experiment."""
     intercept: _builtins.bool
     """Whether the model has a bias. Default true; false for the manual and autograd reference
-    experiments.
+    experiments. False is refused with an installed module, which has a bias or not by itself.
     """
     l2: _builtins.float
     """Strength of L2 regularization: the gradient of each weight has `l2 * weight` added (the bias has
@@ -222,7 +222,9 @@ class Spec(_message.Message):
         """Where training starts, in the data's own units. Names and shapes: "weight" (targets, features) and,
         with an intercept, "bias" (targets); the empty shape with one value fills the whole parameter. One
         that is not given starts as the trainer's own, in scaled units with `standardize`: 0 for manual and
-        autograd, torch's seeded initialization for module.
+        autograd, torch's seeded initialization for module. Those of an installed module are in the units that it
+        trains with, and a worker alone knows their names and shapes: the job ends FAILED with CANNOT_TRAIN when
+        they do not fit.
         """
 
     @_builtins.property
@@ -234,9 +236,11 @@ class Spec(_message.Message):
     @_builtins.property
     def model(self) -> Global___Choice:
         """What is trained: "linear" (the default), "logistic" (two classes) or, with the module trainer, "softmax"
-        (several classes) or "mlp" (a multilayer perceptron, of numbers or classes by its loss; give it `hidden`). With classes the one target is the number of the class, 0 or 1 or from 0 to k - 1; of a
-        data set it is a column of text, whole numbers or booleans, whose values are the classes. Predictions are
-        then probabilities: of the second class, shape (rows, 1), or of each, (rows, classes).
+        (several classes), "mlp" (a multilayer perceptron, of numbers or classes by its loss; give it `hidden`) or a
+        module that was installed beside the server; `GetServerInfo` lists them with their losses. With classes the one
+        target is the number of the class, 0 or 1 or from 0 to k - 1; of a data set it is a column of text, whole numbers
+        or booleans, whose values are the classes. Predictions are then probabilities: of the second class, shape
+        (rows, 1), or of each, (rows, classes).
         """
 
     @_builtins.property
@@ -780,7 +784,9 @@ class Parameter(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"weight" or "bias"; of a model of several layers "0.weight" and so on, with the number of the layer."""
+    """"weight" or "bias"; of a model of several layers "0.weight" and so on, with the number of the layer; of an
+    installed module as it names them, buffers too.
+    """
     @_builtins.property
     def value(self) -> Global___Tensor:
         """Its values: weight (targets, features), bias (targets)."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gradstream/v1/system_service.proto\x12\rgradstream.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x16\n\x14GetServerInfoRequest\"\xfe\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x07\x64\x65vices\x18\x02 \x03(\x0b\x32\x15.gradstream.v1.Device\x12,\n\x08trainers\x18\x03 \x03(\x0b\x32\x1a.gradstream.v1.TrainerInfo\x12%\n\x06limits\x18\x04 \x01(\x0b\x32\x15.gradstream.v1.Limits\x12\x0f\n\x07workers\x18\x05 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x06 \x01(\x05\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\x12&\n\x05parts\x18\x08 \x03(\x0b\x32\x17.gradstream.v1.PartInfo\"+\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"0\n\x0bTrainerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\x93\x01\n\x08PartInfo\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0eoptions_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08trainers\x18\x05 \x03(\t\x12\x12\n\nis_default\x18\x06 \x01(\x08\"\xa4\x02\n\x06Limits\x12\x12\n\nmax_epochs\x18\x01 \x01(\x03\x12\x16\n\x0emax_data_bytes\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x19\n\x11max_predict_bytes\x18\x06 \x01(\x03\x12\x16\n\x0emax_parameters\x18\x07 \x01(\x03\x12\x1c\n\x14max_job_memory_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fmax_job_seconds\x18\t \x01(\x01\x12 \n\x18\x64isconnect_grace_seconds\x18\n \x01(\x01\x12\x19\n\x11max_dataset_bytes\x18\x0b \x01(\x03\x32`\n\rSystemService\x12O\n\rGetServerInfo\x12#.gradstream.v1.GetServerInfoRequest\x1a\x19.gradstream.v1.ServerInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"gradstream/v1/system_service.proto\x12\rgradstream.v1\x1a\x1cgoogle/protobuf/struct.proto\"\x16\n\x14GetServerInfoRequest\"\xfe\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12&\n\x07\x64\x65vices\x18\x02 \x03(\x0b\x32\x15.gradstream.v1.Device\x12,\n\x08trainers\x18\x03 \x03(\x0b\x32\x1a.gradstream.v1.TrainerInfo\x12%\n\x06limits\x18\x04 \x01(\x0b\x32\x15.gradstream.v1.Limits\x12\x0f\n\x07workers\x18\x05 \x01(\x05\x12\x14\n\x0crunning_jobs\x18\x06 \x01(\x05\x12\x13\n\x0bqueued_jobs\x18\x07 \x01(\x05\x12&\n\x05parts\x18\x08 \x03(\x0b\x32\x17.gradstream.v1.PartInfo\"+\n\x06\x44\x65vice\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"0\n\x0bTrainerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xb4\x01\n\x08PartInfo\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x0eoptions_schema\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08trainers\x18\x05 \x03(\t\x12\x12\n\nis_default\x18\x06 \x01(\x08\x12\x0e\n\x06losses\x18\x07 \x03(\t\x12\x0f\n\x07package\x18\x08 \x01(\t\"\xa4\x02\n\x06Limits\x12\x12\n\nmax_epochs\x18\x01 \x01(\x03\x12\x16\n\x0emax_data_bytes\x18\x02 \x01(\x03\x12\x19\n\x11max_message_bytes\x18\x03 \x01(\x03\x12\x17\n\x0fmax_queued_jobs\x18\x04 \x01(\x05\x12\x13\n\x0bmax_watches\x18\x05 \x01(\x05\x12\x19\n\x11max_predict_bytes\x18\x06 \x01(\x03\x12\x16\n\x0emax_parameters\x18\x07 \x01(\x03\x12\x1c\n\x14max_job_memory_bytes\x18\x08 \x01(\x03\x12\x17\n\x0fmax_job_seconds\x18\t \x01(\x01\x12 \n\x18\x64isconnect_grace_seconds\x18\n \x01(\x01\x12\x19\n\x11max_dataset_bytes\x18\x0b \x01(\x03\x32`\n\rSystemService\x12O\n\rGetServerInfo\x12#.gradstream.v1.GetServerInfoRequest\x1a\x19.gradstream.v1.ServerInfob\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,9 +41,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINERINFO']._serialized_start=409
   _globals['_TRAINERINFO']._serialized_end=457
   _globals['_PARTINFO']._serialized_start=460
-  _globals['_PARTINFO']._serialized_end=607
-  _globals['_LIMITS']._serialized_start=610
-  _globals['_LIMITS']._serialized_end=902
-  _globals['_SYSTEMSERVICE']._serialized_start=904
-  _globals['_SYSTEMSERVICE']._serialized_end=1000
+  _globals['_PARTINFO']._serialized_end=640
+  _globals['_LIMITS']._serialized_start=643
+  _globals['_LIMITS']._serialized_end=935
+  _globals['_SYSTEMSERVICE']._serialized_start=937
+  _globals['_SYSTEMSERVICE']._serialized_end=1033
 # @@protoc_insertion_point(module_scope)

@@ -158,6 +158,8 @@ class PartInfo(_message.Message):
     OPTIONS_SCHEMA_FIELD_NUMBER: _builtins.int
     TRAINERS_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """The field of the spec that it is for, such as "optimizer"."""
     name: _builtins.str
@@ -166,6 +168,10 @@ class PartInfo(_message.Message):
     """What it does, in one line."""
     is_default: _builtins.bool
     """Whether it is what a spec gets that chooses none for this field."""
+    package: _builtins.str
+    """Of a model that was installed beside gradstream: its package and version, such as "gradstream-fourier 0.1.0".
+    Empty for gradstream's own.
+    """
     @_builtins.property
     def options_schema(self) -> _struct_pb2.Struct:
         """A JSON schema (draft 2020-12) of `Choice.options`: an object with a property for each option, its type,
@@ -176,6 +182,10 @@ class PartInfo(_message.Message):
     def trainers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The trainers that have it, as `TrainerInfo.name`."""
 
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a model: the losses that it can have, as names of other parts, its default first."""
+
     def __init__(
         self,
         *,
@@ -185,10 +195,12 @@ class PartInfo(_message.Message):
         options_schema: _struct_pb2.Struct | None = ...,
         trainers: _abc.Iterable[_builtins.str] | None = ...,
         is_default: _builtins.bool = ...,
+        losses: _abc.Iterable[_builtins.str] | None = ...,
+        package: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options_schema", b"options_schema"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "is_default", b"is_default", "name", b"name", "options_schema", b"options_schema", "trainers", b"trainers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field", "is_default", b"is_default", "losses", b"losses", "name", b"name", "options_schema", b"options_schema", "package", b"package", "trainers", b"trainers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -376,7 +376,7 @@ class ValidateSpecResponse(_message.Message):
     ESTIMATED_DURATION_FIELD_NUMBER: _builtins.int
     estimated_memory_bytes: _builtins.int
     """Memory that the data and the training need at the peak, in bytes, beside the worker's own. A rough
-    estimate.
+    estimate, which counts nothing for the parameters of an installed module; nor does that of the time.
     """
     @_builtins.property
     def resolved_spec(self) -> _spec_pb2.Spec:

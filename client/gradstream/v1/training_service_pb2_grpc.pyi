@@ -102,7 +102,8 @@ class TrainingServiceStub:
 
     It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
     dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
-    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does, and with INVALID_ARGUMENT for an
+    installed module, which only torch has a gradient of; with TOO_MANY_CHECKS when others
     wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
     would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
     TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
@@ -180,7 +181,8 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
 
     It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
     dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
-    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+    `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does, and with INVALID_ARGUMENT for an
+    installed module, which only torch has a gradient of; with TOO_MANY_CHECKS when others
     wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
     would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
     TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.
@@ -321,7 +323,8 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It is the gradient of the loss alone: without the optimizer, the schedule, clipping, L2, mixed precision and
         dropout of the spec. It runs in a process of its own, beside the workers, for at most 30 seconds (and at most
-        `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does; with TOO_MANY_CHECKS when others
+        `Spec.max_seconds`) and in `Spec.max_memory_bytes`. Fails as `ValidateSpec` does, and with INVALID_ARGUMENT for an
+        installed module, which only torch has a gradient of; with TOO_MANY_CHECKS when others
         wait already; and for what goes wrong on the way with the reason and status that a job's `StateChange.error`
         would have: TIME_LIMIT_EXCEEDED, OUT_OF_MEMORY, NO_ROWS_LEFT, DATA_LOST, CANNOT_TRAIN, WORKER_DIED,
         TRAINER_FAILED, and DIVERGED where a loss or gradient is not a finite number at the start.

@@ -5,7 +5,10 @@ from gradstream_server.jobs.events import StateChange
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import Spec
 from gradstream_server.stores.reserve import NO_ROOM
-from gradstream_server.trainers.problem import CannotTrain
+from gradstream_server.trainers.catalogue import is_plugin
+from gradstream_server.trainers.errors import CannotTrain
+
+_MOST_SAID = 300
 
 
 def diverged(epoch: int, standardized: bool) -> StateChange:
@@ -72,8 +75,14 @@ def fault_of(error: Exception, spec: Spec, where: str) -> Fault:
             message = f"training needs more memory than the {limit} bytes of max_memory_bytes"
         message += "; use fewer rows at a time: a smaller batch_size, or float32"
         return Fault(FaultReason.OUT_OF_MEMORY, message)
-    message = f"the trainer failed; the server's log tells more under {where}"
-    return Fault(FaultReason.TRAINER_FAILED, message, {"exception": type(error).__name__})
+    kind, more = type(error).__name__, f"the server's log tells more under {where}"
+    if is_plugin(model := spec.parts["model"]):
+        # Who wrote it has to know, and may be who asks: the first line of what it says is enough.
+        said = "".join(str(error).splitlines()[:1])[:_MOST_SAID]
+        message = f"training the installed module {model.name!r} has failed with {kind}: {said}; {more}"
+        return Fault(FaultReason.MODULE_FAILED, message, {"exception": kind})
+    message = f"the trainer failed; {more}"
+    return Fault(FaultReason.TRAINER_FAILED, message, {"exception": kind})
 
 
 def _failed(fault: Fault) -> StateChange:

@@ -12,8 +12,9 @@ from gradstream_server.jobs.checkpoint import Checkpoint
 from gradstream_server.jobs.events import Warned, WarningReason
 from gradstream_server.jobs.spec import Spec
 from gradstream_server.jobs.validation import LOSS, VALIDATION_LOSS
+from gradstream_server.trainers.errors import CannotTrain
 from gradstream_server.trainers.metrics import METRICS
-from gradstream_server.trainers.problem import Array, CannotTrain
+from gradstream_server.trainers.problem import Array
 
 Measures = tuple[float, ...]
 """The validation loss, and behind it each metric; empty without validation."""

@@ -22,6 +22,8 @@ class Equipment:
     matrices: MatrixCache
     checkpoints: CheckpointStore
     checkpoint_interval_s: float
+    max_parameters: int
+    """Numbers that a model may have; for those that only a worker can count."""
     configure_logging: Callable[[], None]
 
 

@@ -1,5 +1,6 @@
 """The model of a job: a trainer, and the scaling that is between it and the data's own units."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,17 +11,21 @@ from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs.events import Completed, Receipt, Started
 from gradstream_server.jobs.events import Scaling as Told
 from gradstream_server.jobs.spec import FloatArray, Spec
+from gradstream_server.trainers.catalogue import is_plugin
 from gradstream_server.trainers.devices import to_numpy
+from gradstream_server.trainers.errors import CannotTrain
 from gradstream_server.trainers.problem import Parameters, Problem, Trainer
 from gradstream_server.trainers.registry import load
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where a worker computes; for the receipt."""
+    """Where a worker computes; for the receipt, and what it may make."""
 
     threads: int
     versions: Mapping[str, str]
+    max_parameters: int = 0
+    """Numbers of a model; 0 for any."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,11 @@ class Model:
         self._rows = len(data.features)
         self._validation_rows = len(data.validation.targets) if data.validation else 0
         self._asked = None if spec.predict_rows is None else self._scaled(spec.predict_rows)
+        # What parameters of an installed module have to do with units only it knows.
+        self._units = None if is_plugin(spec.parts["model"]) else data.scaling
         initial = spec.initial_parameters
-        if self._scaling:
-            initial = self._scaling.to_scaled(initial)
+        if self._units:
+            initial = self._units.to_scaled(initial)
         self.problem = Problem(
             features=data.features,
             targets=data.targets,
@@ -69,6 +76,11 @@ class Model:
             validation=data.validation,
         )
         self.trainer: Trainer = load(spec.trainer)(self.problem)
+        self.parameter_count = sum(math.prod(value.shape) for value in self.trainer.parameters().values())
+        """Numbers that the model has."""
+        if 0 < environment.max_parameters < self.parameter_count:
+            numbers = f"{self.parameter_count} numbers; at most {environment.max_parameters}"
+            raise CannotTrain(f"the model has {numbers}, the server's max_parameters; make it smaller")
 
     def started(self) -> Started:
         """What there is to tell before training."""
@@ -95,7 +107,7 @@ class Model:
             final_loss=final_loss,
             parameters=parameters,
             predictions=reached.predictions,
-            unscaled_parameters=self._scaling.to_own_units(parameters) if self._scaling else None,
+            unscaled_parameters=self._units.to_own_units(parameters) if self._units else None,
             receipt=Receipt(
                 data_digest=self._spec.data.digest,
                 parameter_digest=digest(parameters),

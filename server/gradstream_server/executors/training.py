@@ -89,7 +89,7 @@ class Training:
             reported=self._task.reported_epochs,
             measured=measuring.columns,
         )
-        streams_parameters = spec.parameter_count <= MAX_STREAMED_NUMBERS
+        streams_parameters = self._model.parameter_count <= MAX_STREAMED_NUMBERS
         # Bound once: where an epoch takes five microseconds, every look-up is felt.
         add_loss, add_parameters = gathering.add_loss, gathering.add_parameters
         parameters, now = trainer.parameters, time.monotonic

@@ -12,6 +12,7 @@ import platform
 import resource
 import signal
 import threading
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import numpy as np
@@ -28,7 +29,9 @@ from gradstream_server.executors.training_data import TrainingData
 from gradstream_server.jobs import reference
 from gradstream_server.jobs.executor import Device
 from gradstream_server.jobs.spec import InlineData, Spec
-from gradstream_server.trainers import devices
+from gradstream_server.trainers import devices, plugins
+from gradstream_server.trainers.catalogue import is_plugin
+from gradstream_server.trainers.part import Choice
 
 _logger = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ def main(connection: Connection, equipment: Equipment) -> None:
             "numpy": np.__version__,
             "torch": str(torch.__version__),
         },
+        equipment.max_parameters,
     )
     try:
         connection.send(Hello(tuple(Device(*device) for device in devices.available())))
@@ -91,6 +95,7 @@ def _run(
     try:
         # A training that diverges passes through infinities on its way; it is told at the end, once.
         with memory_limit(task.spec.max_memory_bytes), np.errstate(all="ignore"):
+            environment = _with_plugin(environment, task.spec.parts["model"])
             data = data_of(task.spec, equipment)
             training = Training(
                 task, data, environment, equipment.checkpoints, equipment.checkpoint_interval_s
@@ -102,6 +107,13 @@ def _run(
     except Exception as error:
         _logger.exception("a job has failed", extra={"job": task.job})
         connection.send([raised(error, task)])
+
+
+def _with_plugin(environment: Environment, model: Choice) -> Environment:
+    """What a model was made by belongs to its receipt."""
+    if not is_plugin(model):
+        return environment
+    return replace(environment, versions={**environment.versions, **plugins.versions(model.name)})
 
 
 def data_of(spec: Spec, equipment: Equipment, inline: InlineData | None = None) -> TrainingData:

@@ -31,12 +31,14 @@ def estimate(spec: Spec) -> Estimate:
     rows, columns = spec.data.rows, len(spec.data.feature_names) + len(spec.data.target_names)
     itemsize = 4 if spec.dtype == "float32" else 8
     data_bytes = rows * columns * itemsize
+    # Nothing is known here of an installed module.
+    parameters = spec.parameter_count or 0
     # As read and as trained; scaled in float64; in a random order; residuals of a batch.
     memory = 2 * data_bytes + spec.shuffle * data_bytes + spec.batch_size * columns * itemsize
-    memory += spec.standardize * rows * columns * 8 + 4 * spec.parameter_count * 8
+    memory += spec.standardize * rows * columns * 8 + 4 * parameters * 8
 
     updates = -(-rows // spec.batch_size)
-    products = 4 * rows * spec.parameter_count
+    products = 4 * rows * parameters
     epoch_s = updates * _CALLS_S.get(spec.trainer, _OTHER_CALLS_S)
     epoch_s += _PASSES * data_bytes / _BYTES_PER_S + products / _PRODUCTS_PER_S
     if spec.shuffle:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gradstream_server.jobs.check import Check
-from gradstream_server.jobs.errors import InvalidSpec
+from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.jobs.parts import check_parts
 from gradstream_server.jobs.spec import InlineData, Spec, SpecRequest
+from gradstream_server.trainers.catalogue import is_plugin
 from gradstream_server.trainers.gradients import ParameterGradient
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -70,6 +71,9 @@ class GradientChecks:
             TooManyChecks, CheckFailed: as `GradientComputer.compute`.
         """
         spec, data = await self._resolve(request)
+        if is_plugin(model := spec.parts["model"]):
+            what = "an installed module, whose gradient is torch's alone: there is nothing to compare it with"
+            raise InvalidSpec([Violation("spec.model.name", f"is {model.name!r}, {what}")])
         left_out = {trainer: reason for trainer in TRAINERS if (reason := _why_not(trainer, spec))}
         trainers = [trainer for trainer in TRAINERS if trainer not in left_out]
         return GradientCheck(spec, trainers, left_out, await self._computer.compute(spec, data, trainers))

@@ -7,21 +7,25 @@ from typing import Any
 
 from gradstream_server.jobs.check import Check, nearest
 from gradstream_server.trainers import catalogue
-from gradstream_server.trainers.catalogue import LOSSES, MODELS, PARTS
+from gradstream_server.trainers.catalogue import LOSSES, parts
 from gradstream_server.trainers.part import Choice, Kind, Part
 
 _NO_CHOICE = Choice("")
 _MOST_SHOWN = 60
+_TOLD = ("type", "enum", "exclusiveMinimum", "minimum", "exclusiveMaximum", "maximum", "minItems", "maxItems")
+"""What of a schema `allowed` puts into words; installed modules may say more."""
 
 
 def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> None:
     """What is chosen has to be there, the trainer has to have it, and its options have to be in range."""
     for kind, choice in chosen.items():
-        part = PARTS[kind].get(choice.name)
+        there = parts()[kind]
+        part = there.get(choice.name)
         if part is None:
-            names = ", ".join(PARTS[kind])
             said = f"is {choice.name!r}" if choice.name else "is missing"
-            check.fail(f"{kind}.name", f"{said}; there are {names}{nearest(choice.name, PARTS[kind])}")
+            if kind == "model" and choice.name in catalogue.installed().unusable:
+                said += ", which is installed but cannot be used, as the server's log tells"
+            check.fail(f"{kind}.name", f"{said}; there are {', '.join(there)}{nearest(choice.name, there)}")
             continue
         if trainer not in part.trainers:
             check.fail(f"{kind}.name", f"is {choice.name!r}, which {_who_does(trainer, part)}")
@@ -30,7 +34,7 @@ def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> No
     if chosen.get("optimizer", _NO_CHOICE).name == "lbfgs":
         for kind, none in (("clipping", "no clipping"), ("mixed_precision", "no mixed precision")):
             name = chosen.get(kind, _NO_CHOICE).name
-            if name in PARTS[kind] and name != "none":
+            if name in parts()[kind] and name != "none":
                 what = "but lbfgs looks for its steps along gradients as they are"
                 check.fail(f"{kind}.name", f"is {name!r}, {what}; use another optimizer, or {none}")
 
@@ -38,23 +42,24 @@ def check_parts(check: Check, trainer: str, chosen: Mapping[Kind, Choice]) -> No
 def complete_parts(chosen: Mapping[Kind, Choice], epochs: int) -> dict[Kind, Choice]:
     """One part of each kind, with every option."""
     loss: dict[Kind, Choice] = {"loss": Choice(loss_of(chosen))}
-    everything = {kind: catalogue.default(kind) for kind in PARTS} | loss | dict(chosen)
-    return {kind: catalogue.complete(kind, everything[kind], epochs) for kind in PARTS}
+    everything = {kind: catalogue.default(kind) for kind in parts()} | loss | dict(chosen)
+    return {kind: catalogue.complete(kind, everything[kind], epochs) for kind in parts()}
 
 
 def loss_of(chosen: Mapping[Kind, Choice]) -> str:
     """The name of the loss: the one chosen, or else that of the model; empty where neither is there."""
     if "loss" in chosen:
         return chosen["loss"].name
-    model = MODELS.get(chosen.get("model", catalogue.default("model")).name)
+    model = parts()["model"].get(chosen.get("model", catalogue.default("model")).name)
     return model.losses[0] if model else ""
 
 
 def _check_loss(check: Check, chosen: Mapping[Kind, Choice]) -> None:
     """A model has losses of its own."""
     name, loss = chosen.get("model", catalogue.default("model")).name, loss_of(chosen)
-    if name in MODELS and loss in LOSSES and loss not in (its := MODELS[name].losses):
-        others = " and ".join(each for each, model in MODELS.items() if loss in model.losses)
+    models = parts()["model"]
+    if name in models and loss in LOSSES and loss not in (its := models[name].losses):
+        others = " and ".join(each for each, model in models.items() if loss in model.losses)
         what = f"which the {name} model does not have: it has {', '.join(its)}"
         check.fail("loss.name", f"is {loss!r}, {what}; {loss} is for {others}")
 
@@ -107,8 +112,10 @@ def _errors(options: Mapping[str, Any], part: Part) -> Iterator[tuple[str, str]]
             for name in error.validator_value:
                 if name not in error.instance:
                     yield f"{path}.{name}", f"is missing; it has to be {allowed(part.options[name])}"
-        else:
+        elif error.validator in _TOLD:
             yield path, f"is {_shown(error.instance)}; it has to be {allowed(error.schema)}"
+        else:
+            yield path, error.message
 
 
 def allowed(schema: Mapping[str, Any]) -> str:
@@ -135,9 +142,9 @@ def allowed(schema: Mapping[str, Any]) -> str:
     ]
     texts = [words.get(kind, kind) for kind in kinds if kind not in ("array", "null")]
     if "array" in kinds:
-        least, most = schema["minItems"], schema["maxItems"]
+        least, most = schema.get("minItems", 0), schema.get("maxItems", "any number")
         count = f"{least}" if least == most else f"{least} to {most}"
-        texts.append(f"a list of {count}, each {allowed(schema['items'])}")
+        texts.append(f"a list of {count}, each {allowed(schema.get('items', {})) or 'anything'}")
     text = " ".join([*texts, " and ".join(bounds)]).strip()
     return f"{text}, or null" if "null" in kinds else text
 

@@ -131,7 +131,9 @@ def resolve(
     targets = len(classes) if loss == "cross_entropy" else shape.targets
     intercept = defaults.intercept if request.intercept is None else request.intercept
     shapes = parameter_shapes.of(parts["model"], features, targets, intercept)
-    if (count := parameter_shapes.count(shapes)) > limits.max_parameters:
+    if shapes is None:
+        _check_of_plugin(check, request, limits.max_parameters)
+    elif (count := parameter_shapes.count(shapes)) > limits.max_parameters:
         each = f"{targets} {'classes' if classes else 'targets'} times {features} features" + (
             " and a bias" if intercept else ""
         )
@@ -271,9 +273,22 @@ def _device(asked: str | None, available: Sequence[str]) -> str:
         raise DeviceNotAvailable(error.device, available) from error
 
 
+def _check_of_plugin(check: Check, request: SpecRequest, most: int) -> None:
+    """What of an installed module has to be known before a worker builds it."""
+    if request.intercept is False:
+        what = "is false, but whether there is a bias is for the installed module to say; leave it out"
+        check.fail("intercept", what)
+    if (numbers := sum(value.size for value in request.initial_parameters.values())) > most:
+        check.fail("initial_parameters", f"is {numbers} numbers; at most {most}")
+
+
 def _initial_parameters(
-    check: Check, given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...]], dtype: Dtype
+    check: Check, given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...]] | None, dtype: Dtype
 ) -> dict[str, FloatArray]:
+    if shapes is None:
+        for i, value in enumerate(given.values()):
+            check.fits(f"initial_parameters[{i}].value.data", value, dtype)
+        return dict(given)
     resolved: dict[str, FloatArray] = {}
     for i, (name, value) in enumerate(given.items()):
         path = f"initial_parameters[{i}]"

@@ -237,10 +237,11 @@ class Spec:
         return self.stopping.after_epochs or self.epochs
 
     @property
-    def parameter_count(self) -> int:
-        """Numbers that the model has."""
+    def parameter_count(self) -> int | None:
+        """Numbers that the model has; None of an installed module, whose worker counts them."""
         features = len(self.data.feature_names)
-        return count(shapes.of(self.parts["model"], features, self.outputs, self.intercept))
+        known = shapes.of(self.parts["model"], features, self.outputs, self.intercept)
+        return None if known is None else count(known)
 
     @property
     def outputs(self) -> int:

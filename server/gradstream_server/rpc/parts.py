@@ -8,7 +8,7 @@ from google.protobuf import struct_pb2
 from gradstream.v1 import spec_pb2, system_service_pb2
 from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.trainers import catalogue
-from gradstream_server.trainers.catalogue import PARTS
+from gradstream_server.trainers.catalogue import parts
 from gradstream_server.trainers.part import Choice, Kind
 
 
@@ -19,7 +19,7 @@ def to_choices(spec: spec_pb2.Spec) -> dict[Kind, Choice]:
         InvalidSpec: an option has no value.
     """
     chosen: dict[Kind, Choice] = {}
-    for kind in PARTS:
+    for kind in parts():
         if spec.HasField(kind):
             message: spec_pb2.Choice = getattr(spec, kind)
             path = f"spec.{kind}.options"
@@ -35,7 +35,7 @@ def resolved_choices(spec: spec_pb2.Spec) -> dict[Kind, Choice]:
     chosen = to_choices(spec)
     return {
         kind: catalogue.complete(kind, chosen.get(kind) or catalogue.default(kind), spec.epochs)
-        for kind in PARTS
+        for kind in parts()
     }
 
 
@@ -50,14 +50,16 @@ def add_choices(spec: spec_pb2.Spec, chosen: Mapping[Kind, Choice]) -> None:
 def part_infos() -> list[system_service_pb2.PartInfo]:
     """All parts there are."""
     infos = []
-    for kind, parts in PARTS.items():
-        for name, part in parts.items():
+    for kind, there in parts().items():
+        for name, part in there.items():
             info = system_service_pb2.PartInfo(
                 field=kind,
                 name=name,
                 description=part.description,
                 trainers=part.trainers,
-                is_default=name == next(iter(parts)),
+                is_default=name == next(iter(there)),
+                losses=part.losses,
+                package=part.package,
             )
             info.options_schema.update(_plain(part.schema))
             infos.append(info)

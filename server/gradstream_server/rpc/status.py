@@ -52,6 +52,7 @@ _FAULT_CODES = {
     FaultReason.OUT_OF_MEMORY: code_pb2.RESOURCE_EXHAUSTED,
     FaultReason.NO_ROWS_LEFT: code_pb2.INVALID_ARGUMENT,
     FaultReason.CANNOT_TRAIN: code_pb2.FAILED_PRECONDITION,
+    FaultReason.MODULE_FAILED: code_pb2.INTERNAL,
     FaultReason.DATA_LOST: code_pb2.DATA_LOSS,
     FaultReason.TRAINER_FAILED: code_pb2.INTERNAL,
     FaultReason.WORKER_DIED: code_pb2.INTERNAL,

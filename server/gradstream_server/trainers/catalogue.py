@@ -1,13 +1,14 @@
 """The parts that a training is put together from, by name: what each does, its options, and who has it.
 
-This is the one place that lists them. It imports neither torch nor any trainer: the main process checks specs
-by it, and tells clients what there is.
+This is the one place that lists them, installed modules too. It imports neither torch nor any trainer: the
+main process checks specs by it, and tells clients what there is.
 """
 
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from gradstream_server.trainers import plugins
 from gradstream_server.trainers.options import (
     Schema,
     choice,
@@ -18,6 +19,7 @@ from gradstream_server.trainers.options import (
     whole,
 )
 from gradstream_server.trainers.part import MODULE, Choice, Kind, Part
+from gradstream_server.trainers.plugins import Plugins
 
 _WEIGHT_DECAY = number("L2 penalty of all parameters, added to the gradient", at_least=0, default=0)
 _EPS = number("Added to a denominator, so that it is not 0", at_least=0, default=1e-8)
@@ -35,7 +37,7 @@ _CLASS_WEIGHTS = or_nothing(
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu", "silu", "elu", "leaky_relu")
 
-MODELS = {
+MODELS: Mapping[str, Part] = {
     "linear": Part("A weighted sum of the features", losses=("mse", "l1", "huber")),
     "logistic": Part(
         "The probability of the second of two classes: the logistic function of a weighted sum",
@@ -331,32 +333,49 @@ MIXED_PRECISIONS = {
     ),
 }
 
-PARTS: Mapping[Kind, Mapping[str, Part]] = {
-    "model": MODELS,
-    "loss": LOSSES,
-    "initialization": INITIALIZATIONS,
-    "optimizer": OPTIMIZERS,
-    "schedule": SCHEDULES,
-    "clipping": CLIPPINGS,
-    "mixed_precision": MIXED_PRECISIONS,
-}
-"""All there are. The first of each kind is the default; of losses the first of the model."""
+
+@cache
+def installed() -> Plugins:
+    """The models that packages have brought along. What they declare is imported at the first call."""
+    return plugins.find(MODELS, LOSSES)
+
+
+@cache
+def parts() -> Mapping[Kind, Mapping[str, Part]]:
+    """All there are. The first of each kind is the default; of losses the first of the model."""
+    return {
+        "model": {**MODELS, **installed().models},
+        "loss": LOSSES,
+        "initialization": INITIALIZATIONS,
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "clipping": CLIPPINGS,
+        "mixed_precision": MIXED_PRECISIONS,
+    }
+
+
+def is_plugin(model: Choice) -> bool:
+    """Whether a model is an installed module, of which only workers know more than it declares."""
+    return model.name not in MODELS
 
 
 @cache
 def default(kind: Kind) -> Choice:
     """What a part is where nothing is asked for, all options given."""
-    name = next(iter(PARTS[kind]))
+    name = next(iter(parts()[kind]))
     return complete(kind, Choice(name))
 
 
 def complete(kind: Kind, chosen: Choice, epochs: int = 1) -> Choice:
     """The same with every option given, and each number of the type that its schema tells.
 
-    The options have to be valid; JSON, and so the contract, does not tell 1 from 1.0.
+    The options have to be valid; JSON, and so the contract, does not tell 1 from 1.0. A model that is not
+    installed any more stays as it is.
     """
-    part = PARTS[kind][chosen.name]
-    options: dict[str, Any] = {}
+    part = parts()[kind].get(chosen.name)
+    if part is None:
+        return chosen
+    options = dict(chosen.options)
     for name, schema in part.options.items():
         given = chosen.options.get(name, epochs if name == part.epochs else schema.get("default"))
         options[name] = _typed(given, schema)
@@ -366,7 +385,7 @@ def complete(kind: Kind, chosen: Choice, epochs: int = 1) -> Choice:
 def _typed(value: Any, schema: Schema) -> Any:
     kinds = schema.get("type", ())
     if isinstance(value, list):
-        return [_typed(each, schema["items"]) for each in value]
+        return [_typed(each, schema.get("items", {})) for each in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return int(value) if "integer" in kinds else float(value)
+        return int(value) if "integer" in kinds and value == int(value) else float(value)
     return value

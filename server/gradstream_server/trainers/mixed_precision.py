@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gradstream_server.trainers.errors import CannotTrain
 from gradstream_server.trainers.part import Choice
-from gradstream_server.trainers.problem import CannotTrain, State
+from gradstream_server.trainers.problem import State
 
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 _SCALE, _TRACKER = "mixed_precision.scale", "mixed_precision.growth_tracker"

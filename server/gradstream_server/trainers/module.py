@@ -4,7 +4,7 @@
 `nn.MSELoss` or another the loss, an optimizer of `torch.optim` makes the update.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradstream_server.trainers import batches, losses, models, optimizers, schedules, states
+from gradstream_server.trainers.catalogue import is_plugin
 from gradstream_server.trainers.devices import reader, to_numpy, to_tensor, views
+from gradstream_server.trainers.errors import CannotTrain
 from gradstream_server.trainers.mixed_precision import MixedPrecision
 from gradstream_server.trainers.problem import Array, Parameters, Problem, State
 from gradstream_server.trainers.validation import ValidationRows
@@ -34,16 +36,16 @@ class ModuleTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(problem.seed)
             self._model = models.build(problem, self._features.dtype)
-        for name, value in problem.initial.items():
-            self._model.get_parameter(name).data.copy_(to_tensor(value, "cpu"))
+        _start(models.told(self._model), problem.initial)
         self._model.to(problem.device)
-        self._views = views(dict(self._model.named_parameters()))
+        self._views = views(models.told(self._model))
+        self._has_buffers = any(True for _ in self._model.buffers())
         self._read = reader(problem.device)
 
         self._loss = losses.build(problem)
-        self._parameters = list(self._model.parameters())
+        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
         self._weights = models.weights(self._model)
-        others = [parameter for parameter in self._parameters if parameter.ndim == 1]
+        others = [parameter for parameter in self._parameters if parameter.ndim <= 1]
         self._optimizer = optimizers.build(
             problem.optimizer, self._weights, others, problem.learning_rate, problem.l2
         )
@@ -57,8 +59,12 @@ class ModuleTrainer:
         self._validation = ValidationRows(problem, to_tensor)
 
     def parameters(self) -> Parameters:
-        """The weight (t, d) and, with an intercept, the bias (t); of several layers those of each."""
-        return self._views
+        """The weight (t, d) and, with an intercept, the bias (t); of several layers those of each.
+
+        Of an installed module its own, and numbers that it keeps beside, such as running means.
+        """
+        # A module may put another tensor in the place of a buffer, but not of a parameter.
+        return views(models.told(self._model)) if self._has_buffers else self._views
 
     def predict(self, features: NDArray[np.floating]) -> NDArray[np.floating]:
         """Predictions (n, t), or probabilities (n, 1) or (n, classes), for features (n, d)."""
@@ -74,21 +80,22 @@ class ModuleTrainer:
             return self._validation.measured(self._measure)
 
     def state(self) -> State:
-        """The parameters, and what the optimizer keeps of each, weights first.
+        """The parameters, and buffers if there are, and what the optimizer keeps of each, weights first.
 
         That is nothing for plain SGD; with momentum, "optimizer.0.momentum_buffer" (t, d) of the weight and
         "optimizer.1.momentum_buffer" (t) of the bias. And what the schedule and mixed precision keep.
         """
-        kept = optimizers.state_of(self._optimizer)
-        return states.copied({**self._views, **kept, **self._kept()})
+        own, kept = views(models.kept(self._model)), optimizers.state_of(self._optimizer)
+        return states.copied({**own, **kept, **self._kept()})
 
     def resume(self, epoch: int, state: State) -> None:
         """Be where a trainer of the same problem was after `epoch`; ValueError if the state does not fit."""
-        device, own = self._problem.device, states.copied(self._views)
-        kept = optimizers.like(self._optimizer, state)
-        fitting = states.fitting(state, {**own, **kept, **self._kept()})
-        for name in own:
-            self._model.get_parameter(name).data.copy_(to_tensor(fitting[name], device))
+        device, own = self._problem.device, models.kept(self._model)
+        # An installed module need not use each parameter in each update.
+        kept = optimizers.like(self._optimizer, state, partly=is_plugin(self._problem.model))
+        fitting = states.fitting(state, {**states.copied(own), **kept, **self._kept()})
+        for name, tensor in own.items():
+            tensor.data.copy_(to_tensor(fitting[name], device))
         optimizers.load(self._optimizer, fitting, device)
         if self._schedule:
             self._schedule.resume(fitting)
@@ -102,14 +109,15 @@ class ModuleTrainer:
 
     def train(self) -> Iterator[Array]:
         """Train, yielding the mean loss of each epoch that remains, before its updates."""
-        schedule, drops = self._schedule, bool(self._problem.model.options.get("dropout"))
+        schedule, model = self._schedule, self._problem.model
+        draws = bool(model.options.get("dropout")) or is_plugin(model)
         for number, epoch in enumerate(
             batches.epochs(self._problem, self._take, self._after), self._after + 1
         ):
             if schedule:
                 for group in self._optimizer.param_groups:
                     group["lr"] = schedule.rate(number)
-            if drops:
+            if draws:
                 with self._drawing(number):
                     loss = self._read(self._epoch(epoch))
             else:
@@ -120,12 +128,20 @@ class ModuleTrainer:
 
     @contextmanager
     def _drawing(self, epoch: int) -> Iterator[None]:
-        """Draw what dropout leaves out from seed and epoch alone: so training can go on from any epoch."""
+        """Draw what is random in a model, as what dropout leaves out, from seed and epoch alone.
+
+        So training can go on from any epoch.
+        """
         self._model.train()
         device = torch.device(self._problem.device)
         with torch.random.fork_rng([device.index or 0] if device.type == "cuda" else []):
-            seed = np.random.SeedSequence((self._problem.seed, epoch)).generate_state(1, np.uint64)
-            torch.manual_seed(int(seed[0]))
+            seed = int(np.random.SeedSequence((self._problem.seed, epoch)).generate_state(1, np.uint64)[0])
+            # torch.manual_seed() notes a stack trace for each kind of device that is not there, for good.
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                torch.cuda.manual_seed_all(seed)
+            elif device.type == "mps":
+                torch.mps.manual_seed(seed)
             yield
 
     def _epoch(self, epoch: Iterable[batches.Batch]) -> Array:
@@ -197,3 +213,20 @@ class ModuleTrainer:
     def _take(self, which: batches.Which) -> tuple[Tensor, Tensor]:
         rows = which if isinstance(which, slice) else to_tensor(which, self._problem.device)
         return self._features[rows], self._targets[rows]
+
+
+def _start(parameters: Mapping[str, Tensor], given: Mapping[str, NDArray[np.floating]]) -> None:
+    """Let parameters start with what is given; one number fills a whole parameter.
+
+    Raises:
+        CannotTrain: they do not fit; only of an installed module that could not be known before.
+    """
+    for name, value in given.items():
+        if name not in parameters:
+            there = ", ".join(parameters)
+            raise CannotTrain(f"initial_parameters has {name!r}, which the model has not; it has {there}")
+        if value.shape not in ((), parameters[name].shape):
+            is_, has_to_be = list(value.shape), list(parameters[name].shape)
+            what = f"is {is_} in initial_parameters; it has to be {has_to_be}, or [] for one value"
+            raise CannotTrain(f"{name} {what}")
+        parameters[name].data.copy_(to_tensor(value, "cpu"))

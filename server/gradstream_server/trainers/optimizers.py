@@ -51,7 +51,7 @@ def build(
     if chosen.name == "lbfgs":
         return kind([*weights, *others], lr=learning_rate, **options)
     if chosen.name in _FUSED:
-        options["fused"] = weights[0].device.type != "mps"
+        options["fused"] = [*weights, *others][0].device.type != "mps"
     else:
         # foreach batches the updates of many parameters: of two it only costs time.
         options["foreach"] = False
@@ -81,17 +81,20 @@ def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     return state
 
 
-def like(optimizer: torch.optim.Optimizer, state: State) -> dict[str, NDArray[Any]]:
+def like(optimizer: torch.optim.Optimizer, state: State, partly: bool) -> dict[str, NDArray[Any]]:
     """Arrays of the names, shapes and dtypes that the optimizer's part of a state has to have.
 
     Before its first step an optimizer does not know what it will keep. The state says so: the same of each
-    parameter, in its shape unless it is a number, such as Adam's count of steps.
+    parameter, in its shape unless it is a number, such as Adam's count of steps. With `partly` it may
+    be nothing of a parameter, which has had no gradient yet.
     """
     parameters = [to_numpy(parameter) for group in optimizer.param_groups for parameter in group["params"]]
     keys = sorted({name.split(".", 2)[-1] for name in state if name.startswith("optimizer.")})
     if isinstance(optimizer, torch.optim.LBFGS):
         return _like_lbfgs(keys, state, parameters)
-    places = {f"optimizer.{i}.{key}": parameters[i] for i in range(len(parameters)) for key in keys}
+    known = {name.split(".")[1] for name in state if name.startswith("optimizer.")}
+    stepped = [i for i in range(len(parameters)) if not partly or str(i) in known]
+    places = {f"optimizer.{i}.{key}": parameters[i] for i in stepped for key in keys}
     return places | {name: state[name] for name in places if name in state and state[name].ndim == 0}
 
 

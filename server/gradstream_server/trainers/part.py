@@ -40,6 +40,8 @@ class Part:
     """Of an optimizer: the default of `Spec.learning_rate`, which is torch's own but for sgd."""
     losses: Sequence[str] = ()
     """Of a model: the losses it can have, its default first."""
+    package: str = ""
+    """Of an installed module: its package and version; empty for gradstream's own."""
     rules: Schema = field(default_factory=dict)
     """What else the JSON schema says: how options go together."""
 

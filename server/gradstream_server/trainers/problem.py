@@ -21,10 +21,6 @@ State = Mapping[str, NDArray[Any]]
 """All that the epochs to come depend on beside the problem: arrays on the host, by names of the trainer."""
 
 
-class CannotTrain(Exception):
-    """A problem that shows only where it is trained to be one that cannot be, in words for people."""
-
-
 @dataclass(frozen=True)
 class Rows:
     """Rows to measure on, as those to learn from."""

@@ -2,13 +2,16 @@
 
 from math import prod
 
+from gradstream_server.trainers.catalogue import is_plugin
 from gradstream_server.trainers.part import Choice
 
 Shapes = dict[str, tuple[int, ...]]
 
 
-def of(model: Choice, features: int, outputs: int, intercept: bool) -> Shapes:
-    """The parameters in order, as `models.build` names them."""
+def of(model: Choice, features: int, outputs: int, intercept: bool) -> Shapes | None:
+    """The parameters in order, as `models.build` names them; None of an installed module."""
+    if is_plugin(model):
+        return None
     if model.name != "mlp":
         return {"weight": (outputs, features)} | ({"bias": (outputs,)} if intercept else {})
     shapes: Shapes = {}

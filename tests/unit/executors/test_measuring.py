@@ -20,7 +20,7 @@ from gradstream_server.jobs.events import (
 )
 from gradstream_server.jobs.executor import Task
 from gradstream_server.jobs.spec import InlineData, StoppingRequest, ValidationRequest
-from gradstream_server.trainers.problem import CannotTrain
+from gradstream_server.trainers.errors import CannotTrain
 
 VALIDATION = ValidationRequest(fraction=0.5)
 VALLEY = [9.0, 5, 3, 4, 2.9, 6, 7, 8, 1, 0]

@@ -9,7 +9,7 @@ from tests.domain import resolved, table
 
 from gradstream_server.jobs.errors import InvalidSpec
 from gradstream_server.jobs.spec import InlineData
-from gradstream_server.trainers.catalogue import PARTS, default
+from gradstream_server.trainers.catalogue import default, parts
 from gradstream_server.trainers.part import Choice, Kind
 from gradstream_server.trainers.registry import TRAINERS
 
@@ -222,10 +222,10 @@ def test_a_model_has_losses_of_its_own() -> None:
         resolved("manual", parts={"model": Choice("logistic")})
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in PARTS for name in PARTS[kind]])
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in parts() for name in parts()[kind]])
 def test_the_catalogue_is_sound(kind: Kind, name: str) -> None:
     """A client that completes or checks by the schemas would go wrong."""
-    part = PARTS[kind][name]
+    part = parts()[kind][name]
     Draft202012Validator.check_schema(part.schema)
     defaults = {each: schema["default"] for each, schema in part.options.items() if "default" in schema}
     for each, value in defaults.items():
@@ -233,4 +233,4 @@ def test_the_catalogue_is_sound(kind: Kind, name: str) -> None:
     assert set(part.trainers) <= set(TRAINERS)
     assert part.description
     assert not part.description.endswith(".")
-    assert set(default(kind).options) == set(PARTS[kind][default(kind).name].options)
+    assert set(default(kind).options) == set(parts()[kind][default(kind).name].options)

@@ -11,9 +11,10 @@ from torch import nn
 
 from gradstream_server.trainers import mixed_precision
 from gradstream_server.trainers.catalogue import complete
+from gradstream_server.trainers.errors import CannotTrain
 from gradstream_server.trainers.module import ModuleTrainer
 from gradstream_server.trainers.part import Choice
-from gradstream_server.trainers.problem import CannotTrain, Problem
+from gradstream_server.trainers.problem import Problem
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 3)).astype(np.float32)
