@@ -63,6 +63,45 @@ def test_a_table_again(server: RunningServer, tmp_path: Path, houses: Path) -> N
     assert (saved["batch_size"], saved["device"], saved["seed"]) == (2, "cpu", 0)
 
 
+def test_parts_and_their_options_again(server: RunningServer, tmp_path: Path, houses: Path) -> None:
+    """The file would train another model, with another optimizer, and nobody would be told."""
+    path = tmp_path / "run.toml"
+    first = result(
+        "--trainer", "module", "--data", houses, "--target", "price", "--nulls", "drop", "--epochs", "4",
+        "--hidden", "5,3", "--set", "model.activation=tanh", "--optimizer", "adam",
+        "--set", "optimizer.betas=0.5,0.9", "--schedule", "cosine", "--loss", "huber",
+        "--dtype", "float32", "--mixed-precision", "bfloat16",
+        "--save-spec", path, server=server,
+    )  # fmt: skip
+    again = result("--spec", path, "--save-spec", tmp_path / "again.toml", server=server)
+    assert digest(again) == digest(first)
+    saved, once_more = (tomllib.loads(each.read_text()) for each in (path, tmp_path / "again.toml"))
+    assert saved == once_more
+    assert saved["set"]["model"] == {
+        "hidden": [5, 3],
+        "activation": "tanh",
+        "dropout": 0,
+        "normalization": "none",
+    }
+    # The command line adds to it, and what it names anew has options of its own.
+    other = result(
+        "--spec",
+        path,
+        "--optimizer",
+        "sgd",
+        "--hidden",
+        "2",
+        "--set",
+        "schedule.eta_min=0.001",
+        server=server,
+    )
+    shown = gradstream("show", str(other["job"]), "--format", "json", server=server.address)
+    parts = json.loads(shown.stdout)["spec"]["parts"]
+    assert parts["optimizer"]["name"] == "sgd"
+    assert (parts["model"]["options"]["hidden"], parts["model"]["options"]["activation"]) == ([2], "tanh")
+    assert parts["schedule"]["options"] == {"T_max": 4, "eta_min": 0.001}
+
+
 def test_a_warm_start_again(server: RunningServer, tmp_path: Path, houses: Path) -> None:
     """The run could be repeated only while the job it started from is kept."""
     table = ("--data", houses, "--target", "price", "--one-hot", "city", "--nulls", "drop", "--standardize")

@@ -14,6 +14,8 @@ from gradstream.cli.values import initial_parameters, memory_size, part_options,
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., Any])
 _DIGEST = "gradstream.digest_of_spec_file"
+SETTINGS = "gradstream.settings_of_spec_file"
+"""In the context's meta: options of parts that a spec file gives, as --set takes them."""
 
 server_option = click.option(
     "--server", metavar="HOST:PORT", envvar="GRADSTREAM_SERVER", show_envvar=True,
@@ -183,6 +185,8 @@ def _use_spec_file(context: click.Context, _option: click.Parameter, path: Path 
     from gradstream.cli.spec_file import read_spec_file
 
     found = read_spec_file(path, context.command)
+    # Not a default of --set: what the command line sets is added to it.
+    context.meta[SETTINGS] = found.options.pop("part_options", [])
     context.default_map = {**(context.default_map or {}), **found.options}
     context.meta[_DIGEST] = found.digest
 

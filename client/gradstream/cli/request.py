@@ -3,10 +3,13 @@
 from typing import Any, cast
 
 import click
+from click.core import ParameterSource
 
 from gradstream.cli.data_choice import DataChoice, choose_data, encoded_row
+from gradstream.cli.options import SETTINGS
 from gradstream.cli.report import counted
-from gradstream.cli.values import Start
+from gradstream.cli.spec_file import SET
+from gradstream.cli.values import Start, part_options
 from gradstream.client import Client
 from gradstream.request import PART_OPTIONS
 from gradstream.spec import SpecOptions
@@ -55,17 +58,31 @@ def _add_validation(options: SpecOptions) -> None:
 
 def _add_part_options(options: SpecOptions) -> None:
     """Put the options of parts to the names that they belong to."""
-    given: dict[str, dict[str, Any]] = cast(dict[str, Any], options).pop("part_options", None) or {}
-    if hidden := cast(dict[str, Any], options).pop("hidden", None):
-        options["model"] = cast(dict[str, Any], options).get("model") or "mlp"
-        given = {**given, "model": {"hidden": hidden, **given.get("model", {})}}
+    all_options = cast(dict[str, Any], options)
+    given = _settings_of_spec_file()
+    if hidden := all_options.pop("hidden", None):
+        all_options["model"] = all_options.get("model") or "mlp"
+        given.setdefault("model", {})["hidden"] = hidden
+    for part, values in (all_options.pop("part_options", None) or {}).items():
+        given.setdefault(part, {}).update(values)
     for part, values in given.items():
         if part not in PART_OPTIONS:
             raise click.UsageError(f"--set: {part} is not there; there are {', '.join(PART_OPTIONS)}")
-        name = cast(dict[str, Any], options).get(part)
+        name = all_options.get(part)
         if name is None:
             raise click.UsageError(f"--set {part}.{next(iter(values))}: name the {part} too, with --{part}")
-        cast(dict[str, Any], options)[part] = (name, values)
+        all_options[part] = (name, values)
+
+
+def _settings_of_spec_file() -> dict[str, dict[str, Any]]:
+    """Options that a spec file gives, of parts that the command line does not name anew."""
+    context = click.get_current_context(silent=True)
+    if context is None or not (texts := context.meta.get(SETTINGS)):
+        return {}
+    option = next(each for each in context.command.params if each.name == SET)
+    settings = part_options(context, option, tuple(texts))
+    source = context.get_parameter_source
+    return {part: settings[part] for part in settings if source(part) is not ParameterSource.COMMANDLINE}
 
 
 def _check_start(initial: dict[str, Start], features: list[str], targets: list[str]) -> None:

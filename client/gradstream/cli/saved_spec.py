@@ -5,19 +5,20 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import cast
 
 import click
 import numpy as np
 from click.core import ParameterSource
 
 from gradstream.cli.data_choice import DataChoice
-from gradstream.cli.spec_file import DATA, DIGEST, INIT, key_of, training_options
+from gradstream.cli.spec_file import DATA, DIGEST, INIT, SET, key_of, training_options
 from gradstream.job import Job
 
 _GIVEN = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP, ParameterSource.ENVIRONMENT)
 _ONLY_IF_GIVEN = {"batch_size", "max_memory_bytes", "max_seconds"}
 """What the server makes of these depends on the table or on its limits, and decides nothing."""
-_SEPARATE = {"initial", "start", "predict"}
+_SEPARATE = {SET, "initial", "start", "predict"}
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 _DELETE = "\x7f"
 """JSON takes it as it is, and TOML does not."""
@@ -49,6 +50,7 @@ def write_spec(path: Path, job: Job, choice: DataChoice, start: Mapping[str, obj
 
 def _lines(path: Path, job: Job, choice: DataChoice, start: Mapping[str, object]) -> Iterator[str]:
     context = click.get_current_context()
+    parts = {kind: part.name for kind, part in job.spec.parts.items()}
     given: list[str] = []
     chosen: list[str] = []
     data: list[str] = []
@@ -64,7 +66,7 @@ def _lines(path: Path, job: Job, choice: DataChoice, start: Mapping[str, object]
         elif name in _SEPARATE or (name in _ONLY_IF_GIVEN and not is_given):
             continue
         else:
-            resolved = getattr(job.spec, name, context.params.get(name))
+            resolved = parts.get(name) or getattr(job.spec, name, context.params.get(name))
             if isinstance(resolved, tuple) and resolved:
                 resolved = list(resolved)
             if isinstance(resolved, bool | int | float | str | list):
@@ -75,6 +77,9 @@ def _lines(path: Path, job: Job, choice: DataChoice, start: Mapping[str, object]
         yield _line("predict", list(choice.predict))
     yield "\n# What the server has chosen. Without these lines it chooses anew."
     yield from chosen
+    if settings := list(_settings(job)):
+        yield "\n# All options of what is named above, those that the server has chosen too.\n[set]"
+        yield from settings
     if job.spec.dataset:
         yield f"\n[{DATA}]"
         if choice.data is not None and Path(choice.data).is_file():
@@ -89,13 +94,25 @@ def _lines(path: Path, job: Job, choice: DataChoice, start: Mapping[str, object]
     yield ""
 
 
+def _settings(job: Job) -> Iterator[str]:
+    """The options of parts, but for those that are null: TOML has nothing for it, and the default is null."""
+    for kind, part in job.spec.parts.items():
+        for name, value in part.options.items():
+            if value is not None:
+                yield f"{kind}.{_key(name)} = {toml(cast(Value, value))}"
+
+
 def _place(file: str, folder: Path) -> str:
     """The table as seen from the folder of the spec file; an absolute path stays one."""
     return file if Path(file).is_absolute() else os.path.relpath(file, folder)
 
 
 def _line(key: str, value: Value) -> str:
-    return f"{key if _BARE_KEY.fullmatch(key) else toml(key)} = {toml(value)}"
+    return f"{_key(key)} = {toml(value)}"
+
+
+def _key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else toml(name)
 
 
 def toml(value: Value) -> str:

@@ -1,6 +1,7 @@
 """A spec file: what to train, in TOML, with keys that are named as the options."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -15,7 +16,9 @@ DATA, INIT, DIGEST = "data", "init", "digest"
 _KEYS = {"data": "file"}
 """Keys that are not named as the option."""
 _SIZE = "max_memory_bytes"
-_OTHERS = {"predict", "start", "initial", "validation_fraction", "validation_rows"}
+SET = "part_options"
+"""The parameter of --set, which is a table in a file."""
+_OTHERS = {"predict", "start", "initial", "validation_fraction", "validation_rows", SET}
 """Options that are named otherwise in Python."""
 
 
@@ -120,6 +123,8 @@ def _converted(key: str, option: click.Option, value: object) -> object:
     """A value as click takes it for the option. Raises ValueError for one of another type."""
     if option.name == "initial":
         return list(_starts(key, value))
+    if option.name == SET:
+        return list(_settings(key, value))
     if not option.multiple:
         return _single(key, option, value)
     values = value if isinstance(value, list) else [value]
@@ -172,6 +177,23 @@ def _starts(key: str, value: object) -> Iterator[str]:
             yield f"{name}={';'.join(','.join(map(repr, row)) for row in rows)};"
         else:
             yield f"{name}={','.join(map(repr, rows))}"
+
+
+def _settings(key: str, value: object) -> Iterator[str]:
+    """Options of parts, each as --set takes it."""
+    parts = value if isinstance(value, dict) else {"": value}
+    for part, options in parts.items():
+        if not isinstance(options, dict):
+            raise ValueError(
+                f"{key} must be a table: write [{key}] on a line, below it optimizer.momentum = ..."
+            )
+        for name, given in options.items():
+            try:
+                yield f"{part}.{name}={json.dumps(given)}"
+            except TypeError as error:
+                raise ValueError(
+                    f"{key}.{part}.{name} must be a number, a text or a list, not {given}"
+                ) from error
 
 
 def _is_number(value: object) -> bool:

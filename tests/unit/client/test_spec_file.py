@@ -39,6 +39,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         tmp_path,
         'trainer = "module"\nlearning-rate = 1\nepochs = 20\nshuffle = false\nmax_memory = "512M"\n'
         'predict = [5, "6", [1.5, "Kiel"]]\n[init]\nweight = [1, 2.5]\nbias = 0\n'
+        '[set]\noptimizer.betas = [0.9, 0.5]\nmodel = { activation = "tanh" }\n'
         '[data]\nfile = "houses.csv"\ntarget = "price"\none_hot = ["city", "street"]\nnulls = "mean"\n',
     )
     assert found.digest is None
@@ -46,7 +47,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
         "trainer": "module", "learning_rate": 1, "epochs": 20, "shuffle": False, "max_memory_bytes": "512M",
         "predict": ["5", "6", "1.5,Kiel"], "initial": ["weight=1,2.5", "bias=0"],
         "data": str(tmp_path / "houses.csv"), "targets": ["price"], "one_hot": ["city", "street"],
-        "nulls": "mean",
+        "nulls": "mean", "part_options": ["optimizer.betas=[0.9, 0.5]", 'model.activation="tanh"'],
     }  # fmt: skip
 
 
@@ -59,6 +60,12 @@ def test_a_digest_is_a_table_of_the_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("set = 3", "set must be a table: write [set] on a line, below it optimizer.momentum = ..."),
+        ("[set]\noptimizer = 3", "set must be a table"),
+        (
+            "[set]\noptimizer.eps = 1979-05-27",
+            "set.optimizer.eps must be a number, a text or a list, not 1979-05-27",
+        ),
         ("epohcs = 3", "'epohcs' is no key; did you mean 'epochs'?"),
         ('target = "y"', "'target' is no key; did you mean 'target' in [data]?"),
         ("[data]\nepochs = 3", "'epochs' is no key of [data]; did you mean 'epochs' at the top of the file?"),
