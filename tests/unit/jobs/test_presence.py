@@ -29,7 +29,7 @@ async def last_changes(its: Serving, job: Job) -> list[event_pb2.StateChange]:
 
 async def test_a_job_that_nobody_watches_is_cancelled_if_it_asked_for_that(store: HeldStore) -> None:
     """A job that is only of use to who watches it would hold a worker for hours after he has left."""
-    async with serving(store, slots=3, disconnect_grace_s=0.05) as its:
+    async with serving(store, slots=3, disconnect_grace_s=0.5) as its:
         watched, left, other = [
             await its.create(cancel_on_disconnect=asked, epochs=1000) for asked in (True, True, False)
         ]
@@ -37,7 +37,7 @@ async def test_a_job_that_nobody_watches_is_cancelled_if_it_asked_for_that(store
             await anext(watching)
             assert await ended(its, left) is JobState.CANCELLED
             for change in await last_changes(its, left):
-                assert change.reason == "nobody watched it for 0.05 s", "its owner would ask who did it"
+                assert change.reason == "nobody watched it for 0.5 s", "its owner would ask who did it"
             assert not (await its.service.get(watched.id)).ended
         assert await ended(its, watched) is JobState.CANCELLED
         assert not (await its.service.get(other.id)).ended
