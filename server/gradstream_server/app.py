@@ -65,6 +65,7 @@ _SERVICES = (
 )
 # Streams are told to re-attach elsewhere; unary calls under way get this long to answer.
 _CALLS_GRACE_S = 1.0
+_LONGEST_UNREQUESTED_S = 3600
 
 
 class AddressInUse(Exception):
@@ -155,6 +156,9 @@ class Server:
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", config.limits.max_message_bytes),
                 ("grpc.max_send_message_length", -1),
+                # Of calls that come at once, while many streams are busy, the last are taken up late. gRPC
+                # would cancel them after 30 s; how long a call may take is for its caller to say.
+                ("grpc.server_max_unrequested_time_in_server", _LONGEST_UNREQUESTED_S),
                 # The default answers clients that ping more often than every 5 minutes with GOAWAY.
                 ("grpc.http2.min_ping_interval_without_data_ms", 9_000),
                 ("grpc.keepalive_time_ms", 30_000),
