@@ -53,10 +53,11 @@ serve: $(VENV)/.server ## Run a server here, until Ctrl-C.
 
 ##@ Develop
 
-# Two at once, on two cores: most tests wait for servers and workers now and then.
+# Two at once, on two cores: most tests wait for servers and workers now and then. In their order: chaos comes first,
+# for it takes minutes whatever else there is to do.
 .PHONY: test
 test: lint ## Check everything: lint, then all tests.
-	$(MAKE) pytest ARGS="--numprocesses 2 --dist loadfile $(ARGS)"
+	$(MAKE) pytest ARGS="--numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)"
 
 .PHONY: pytest
 pytest: $(VENV)/.dev $(BUF) $(NODE_CLIENT) ## Run the tests alone: make pytest ARGS="tests/unit -k loss".

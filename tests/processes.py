@@ -1,7 +1,10 @@
 """The processes of this machine, as far as tests ask for them."""
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 _PATIENCE_S = 20
@@ -44,6 +47,18 @@ def descendants(pid: int) -> set[int]:
     found: set[int] = set()
     while more := {child for child, of in parents.items() if of in found | {pid}} - found:
         found |= more
+    return found
+
+
+def forked() -> set[int]:
+    """The children of this process's own fork server; not those of servers that it has started."""
+    # That pid has no public name.
+    fork_server = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    found = set()
+    for pid in descendants(os.getpid()):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if parent(pid) == fork_server:
+                found.add(pid)
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.domain import begun, resolved, table, told
-from tests.processes import descendants, parent, wait_for_end, wait_until_idle
+from tests.processes import descendants, forked, wait_for_end, wait_until_idle
 
 from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.executors.matrix_cache import MatrixCache
@@ -72,7 +72,7 @@ pytestmark = pytest.mark.parametrize("open_executor", EXECUTORS)
 
 def workers() -> set[int]:
     """The processes that train for this one: children of its fork server."""
-    return {pid for pid in descendants(os.getpid()) if parent(pid) != os.getpid()}
+    return forked()
 
 
 def task(job: str = "job", trainer: str = "manual", **fields: Any) -> Task:

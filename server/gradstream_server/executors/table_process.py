@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+import signal
 from importlib import import_module
 from pathlib import Path
 
@@ -17,6 +18,10 @@ _logger = logging.getLogger(__name__)
 _MEMORY_BYTES = 2 << 30
 """That a reader may take: blocks of rows, however large the file. More is no table that anybody meant."""
 
+_KILLED = (None, -signal.SIGKILL)
+"""Exit codes of a reader that others have ended, or its fork server: the file need not be to blame."""
+_TRIES = 3
+
 
 class TableProcesses:
     """Reads files, a process each, a few at a time. Lives on one event loop."""
@@ -27,9 +32,12 @@ class TableProcesses:
 
     async def read(self, path: Path, name: str, target: Path, max_bytes: int) -> Table:
         async with self._turns:
-            result = await in_own_process(
-                _read, path, name, target, max_bytes, self._memory_bytes, name="gradstream-reader"
-            )
+            for _ in range(_TRIES):
+                result = await in_own_process(
+                    _read, path, name, target, max_bytes, self._memory_bytes, name="gradstream-reader"
+                )
+                if not (isinstance(result, Died) and result.exit_code in _KILLED):
+                    break
         match result:
             case Table():
                 return result
@@ -41,6 +49,11 @@ class TableProcesses:
                 raise result
         assert isinstance(result, Died), "it gives nothing else"
         _logger.warning("the reader of a file has died", extra={"file": name, "exit_code": result.exit_code})
+        if result.exit_code in _KILLED:
+            raise UnreadableData(
+                f"{name!r} could not be read: its reader was killed {_TRIES} times, perhaps because the "
+                "server's machine has too little memory; upload it again when there is more"
+            )
         raise UnreadableData(
             f"{name!r} could not be read: it ended its reader with {result.exit_code}; perhaps it is damaged"
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.domain import resolved, table
-from tests.processes import descendants, parent, wait_for_end, wait_until
+from tests.processes import forked, wait_for_end, wait_until
 
 from gradstream_server.executors import gradient_process
 from gradstream_server.executors.gradient_process import GradientProcesses
@@ -42,10 +42,9 @@ def processes(tmp_path: Path) -> GradientProcesses:
         matrices=MatrixCache(tmp_path / "matrices", max_bytes=0),
         checkpoints=FileCheckpoints(tmp_path / "checkpoints"),
         checkpoint_interval_s=60,
+        max_parameters=100_000,
         configure_logging=_quiet,
     )
-    _others.clear()
-    _others.update(descendants(os.getpid()))
     # As in a server; without, where other tests have begun the fork server, each process imports torch.
     multiprocessing.get_context("forkserver").set_forkserver_preload(["gradstream_server.executors.preload"])
     return GradientProcesses(equipment, longest_s=100)
@@ -65,17 +64,12 @@ def computing(processes: GradientProcesses) -> "asyncio.Task[Gradients]":
     return asyncio.create_task(compute(processes, table(1000, 9), ("module",), parts=SLOW))
 
 
-_others: set[int] = set()
-"""Processes that other tests have left."""
-
-
 async def its_process() -> int:
     """The process that computes, once it is there: a child of the fork server."""
-    me = os.getpid()
     found: set[int] = set()
 
     def there() -> bool:
-        found.update(pid for pid in descendants(me) - _others if parent(pid) != me)
+        found.update(forked())
         return bool(found)
 
     await asyncio.to_thread(wait_until, there, "a process that computes")

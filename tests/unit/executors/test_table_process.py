@@ -74,7 +74,7 @@ async def test_more_memory_than_it_may_take(tmp_path: Path) -> None:
     assert (await read(tmp_path, b"a\n1\n", "t.csv", TableProcesses(1, 600 << 20))).rows == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
 async def test_a_reader_that_dies(tmp_path: Path, endless: Path, number: int) -> None:
     """A crash of a parser would be a fault of the server, or its end."""
     processes = TableProcesses(1)
@@ -86,6 +86,19 @@ async def test_a_reader_that_dies(tmp_path: Path, endless: Path, number: int) ->
     ):
         await reading
     assert (await read(tmp_path, b"a\n1\n", "t.csv", processes)).rows == 1
+
+
+async def test_a_reader_that_is_killed(tmp_path: Path, endless: Path) -> None:
+    """A system that is short of memory would make a good file a damaged one."""
+    processes = TableProcesses(1)
+    before = await forkserver(tmp_path)
+    reading = asyncio.create_task(processes.read(endless, "t.csv.gz", tmp_path / "t", LIMIT))
+    for _ in range(3):
+        pid = await reader(before)
+        before.add(pid)
+        os.kill(pid, signal.SIGKILL)
+    with pytest.raises(UnreadableData, match="its reader was killed 3 times"):
+        await reading
 
 
 async def test_one_that_nobody_waits_for_ends(tmp_path: Path, endless: Path) -> None:
