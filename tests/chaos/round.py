@@ -24,7 +24,7 @@ from tests.chaos.watchers import Watchers
 from tests.proxy import cutting_proxy
 from tests.server import running_server
 
-from gradstream import Client, FailedPreconditionError, Job
+from gradstream import Client, FailedPreconditionError, Job, Model
 
 _WORKERS = 2
 _THREADS = 1
@@ -67,8 +67,8 @@ def run_round(seed: int, seconds: float, folder: Path) -> Report:
         with cutting_proxy(target.address) as proxy:
             scene = Scene(target, proxy, plans, chance)
             try:
-                jobs = _disturb(scene, seconds)
-                judge(scene, jobs, references)
+                jobs, models = _disturb(scene, seconds)
+                judge(scene, jobs, models, references)
             except ServerFault as fault:
                 scene.find(f"{fault}; see {target.log}")
             finally:
@@ -80,8 +80,8 @@ def run_round(seed: int, seconds: float, folder: Path) -> Report:
     return Report(scene.counts, scene.findings)
 
 
-def _disturb(scene: Scene, seconds: float) -> list[Job]:
-    """The chaos. Returns the jobs that the server has in the end, when it has stopped."""
+def _disturb(scene: Scene, seconds: float) -> tuple[list[Job], list[Model]]:
+    """The chaos. Returns the jobs and models that the server has in the end, when it has stopped."""
     scene.target.start()
     faults = Faults(scene)
     with _clients(scene) as clients:
@@ -95,7 +95,7 @@ def _disturb(scene: Scene, seconds: float) -> list[Job]:
             time.sleep(scene.chance.uniform(0, _LONGEST_PAUSE_S))
         faults.end()
         _let_end(scene, dice)
-        jobs = _record(scene)
+        jobs, models = _record(scene)
     scene.target.ask_to_stop()
     scene.target.await_stop()
     # A worker that was suspended while its server was killed may write when it wakes up: what it leaves is
@@ -103,7 +103,7 @@ def _disturb(scene: Scene, seconds: float) -> list[Job]:
     scene.target.start()
     scene.target.ask_to_stop()
     scene.target.await_stop()
-    return jobs
+    return jobs, models
 
 
 def _lacks(scene: Scene) -> list[str]:
@@ -141,15 +141,15 @@ def _let_end(scene: Scene, dice: Dice) -> None:
             scene.find(f"does not come to an end: {what}; see {threads}")
 
 
-def _record(scene: Scene) -> list[Job]:
-    """Read the logs that are left, and what the server says of all jobs."""
+def _record(scene: Scene) -> tuple[list[Job], list[Model]]:
+    """Read the logs that are left, and what the server says of all jobs and models."""
     tracked = {job.id: job for job in scene.jobs}
     with Client(scene.target.address) as client, grpc.insecure_channel(scene.target.address) as channel:
         for job in scene.jobs:
             if not job.being_deleted and job.ended.is_set():
                 job.log = list(read_strictly(channel, job.id, 0, scene.closing))
                 job.answers.append(client.get(job.id))
-        jobs = list(client.jobs())
+        jobs, models = list(client.jobs()), list(client.models())
     for listed in jobs:
         if listed.id not in tracked or tracked[listed.id].being_deleted:
             scene.find(f"there is a job {listed.id}, {listed.state}, that is deleted or was never started")
@@ -158,4 +158,4 @@ def _record(scene: Scene) -> list[Job]:
     for missing in tracked.keys() - {listed.id for listed in jobs}:
         if not tracked[missing].being_deleted:
             scene.find(f"{tracked[missing]} is lost")
-    return jobs
+    return jobs, models

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 from tests.chaos.comparison import differences
 from tests.chaos.history import breaches
-from tests.chaos.leftovers import complaints, stray_files, stray_processes
+from tests.chaos.leftovers import complaints, lost_models, stray_files, stray_processes
 from tests.chaos.references import References
 from tests.chaos.scene import Scene
 from tests.chaos.witnesses import contradictions
 
-from gradstream import Checkpoint, Event, Job, JobState, JobWarning, StateChange
+from gradstream import Checkpoint, Event, Job, JobState, JobWarning, Model, StateChange
 
 _WENT_ON = {
     (JobState.RUNNING, JobState.RUNNING): "after the death of their worker",
@@ -18,14 +18,16 @@ _WENT_ON = {
 }
 
 
-def judge(scene: Scene, jobs: list[Job], references: References) -> None:
+def judge(scene: Scene, jobs: list[Job], models: list[Model], references: References) -> None:
     """Note whatever is not as it was promised."""
     for job in scene.jobs:
         for check in (breaches(job.log, job.answers), differences(job, references), contradictions(job)):
             for what in check:
                 scene.find(f"{job}: {what}")
     datasets = {str(plan.table.selection["dataset"]) for plan in scene.plans if plan.table}
-    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs, datasets)):
+    for what in lost_models(scene.jobs, models):
+        scene.find(what)
+    for what in (*stray_processes(scene.target), *stray_files(scene.target.data_dir, jobs, models, datasets)):
         scene.find(what)
     for what in complaints(scene.target.log):
         scene.find(what)
