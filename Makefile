@@ -86,17 +86,29 @@ bench: $(VENV)/.bench ## Run the benchmarks, or some: make bench BENCHMARKS=benc
 
 ##@ Contract
 
-# protoc runs inside protos/, so that a proto's path is its Python import. Only services get a _pb2_grpc module.
+# Below two folders, client and server. protoc runs inside protos/, so that a proto's path is its Python import. Only
+# services get a _pb2_grpc module. The Open Inference Protocol is for the server; the client has its messages under
+# a package of their own, see gradstream/inference/__init__.py.
 define generate
 	cd protos && PATH="$(CURDIR)/$(PROTOS_VENV)/bin:$$PATH" && \
+	renamed=$$(mktemp -d) && trap 'rm -rf "$$renamed"' EXIT && \
+	sed -e 's/^package inference;/package gradstream.inference;/' -e '/^service /,/^}/d' \
+		inference/open_inference.proto >"$$renamed/open_inference.proto" && \
 	python -m grpc_tools.protoc -I. --python_out="$(1)" --mypy_out="quiet:$(1)" gradstream/v1/*.proto && \
-	python -m grpc_tools.protoc -I. --grpc_python_out="$(1)" --mypy_grpc_out="quiet:$(1)" gradstream/v1/*_service.proto
+	python -m grpc_tools.protoc -I. --grpc_python_out="$(1)" --mypy_grpc_out="quiet:$(1)" gradstream/v1/*_service.proto && \
+	python -m grpc_tools.protoc -Igradstream/inference="$$renamed" --python_out="$(1)" --mypy_out="quiet:$(1)" \
+		gradstream/inference/open_inference.proto && \
+	python -m grpc_tools.protoc -Igradstream_server/inference=inference --python_out="$(2)" --mypy_out="quiet:$(2)" \
+		--grpc_python_out="$(2)" --mypy_grpc_out="quiet:$(2)" gradstream_server/inference/open_inference.proto
 endef
 
+# What is generated, each folder beside nothing but its __init__.py.
+GENERATED := client/gradstream/v1 client/gradstream/inference server/gradstream_server/inference
+
 .PHONY: protos
-protos: $(PROTOS_VENV)/.tools ## Generate client/gradstream/v1 from protos/.
-	rm -f client/gradstream/v1/*_pb2*
-	$(call generate,$(CURDIR)/client)
+protos: $(PROTOS_VENV)/.tools ## Generate Python from protos/.
+	rm -f $(GENERATED:=/*_pb2*)
+	($(call generate,$(CURDIR)/client,$(CURDIR)/server))
 
 .PHONY: lint-protos
 lint-protos: $(PROTOS_VENV)/.tools $(BUF) ## Lint the contract, refuse what breaks its users, and find stale generated code.
@@ -108,9 +120,11 @@ lint-protos: $(PROTOS_VENV)/.tools $(BUF) ## Lint the contract, refuse what brea
 	else \
 		echo "there is no earlier contract to break"; \
 	fi
-	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && ($(call generate,$$fresh)) && \
-	diff -r --exclude=__init__.py --exclude=__pycache__ "$$fresh/gradstream/v1" client/gradstream/v1 || \
-	{ echo "client/gradstream/v1 is not what protos/ gives: run 'make protos' and commit the result" >&2; exit 1; }
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && mkdir "$$fresh/client" "$$fresh/server" && \
+	($(call generate,$$fresh/client,$$fresh/server)) && for folder in $(GENERATED); do \
+		diff -r --exclude=__init__.py --exclude=__pycache__ "$$fresh/$$folder" "$$folder" || \
+		{ echo "$$folder is not what protos/ gives: run 'make protos' and commit the result" >&2; exit 1; }; \
+	done
 
 ##@ Deploy
 

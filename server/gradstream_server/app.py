@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable
 from typing import cast
@@ -30,6 +31,7 @@ from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.messages import Equipment
 from gradstream_server.executors.table_process import TableProcesses
+from gradstream_server.inference import open_inference_pb2, open_inference_pb2_grpc
 from gradstream_server.jobs.gradient_check import GradientChecks
 from gradstream_server.jobs.log import EventLog
 from gradstream_server.jobs.runner import JobRunner
@@ -37,9 +39,11 @@ from gradstream_server.jobs.service import JobService
 from gradstream_server.lock import DataDirLock
 from gradstream_server.models.contents import ModelContents
 from gradstream_server.models.service import ModelService
+from gradstream_server.models.serving import Serving
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.datasets import DatasetServicer
 from gradstream_server.rpc.guard import Guard
+from gradstream_server.rpc.inference import InferenceServicer
 from gradstream_server.rpc.models import ModelServicer
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
@@ -62,6 +66,7 @@ _SERVICES = (
     dataset_service_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name,
     system_service_pb2.DESCRIPTOR.services_by_name["SystemService"].full_name,
+    open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name,
 )
 # Streams are told to re-attach elsewhere; unary calls under way get this long to answer.
 _CALLS_GRACE_S = 1.0
@@ -106,6 +111,7 @@ class Server:
         model_store = SqlModelStore(self._database)
         contents = ModelContents(store, model_store, FileResults(models, self._database.with_room), codec)
         self._models = ModelService(model_store, contents, self._log, codec)
+        self._serving = Serving(self._models, os.cpu_count() or 1, config.limits.max_message_bytes)
         equipment = Equipment(
             threads=config.worker_threads,
             data=data,
@@ -174,6 +180,9 @@ class Server:
         )
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._models), self._grpc)
         system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+            InferenceServicer(self._serving, lambda: not self._stopping.is_set()), self._grpc
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(
             [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc
@@ -241,6 +250,7 @@ class Server:
             _logger.exception("running jobs could not be put aside properly")
         # Health watches stay open as long as they are let.
         await self._grpc.stop(_CALLS_GRACE_S if self._stopping.is_set() else None)
+        self._serving.close()
         await self._executor.close()
         await self._log.close()
         self._database.close()

@@ -153,6 +153,13 @@ def test_pages_are_newest_first_and_stand_still(stores: Stores) -> None:
     assert stores.models.page("nope", None, 2) == ([], None)
 
 
+def test_the_index_has_all_versions(stores: Stores) -> None:
+    """Who looks after a server would not see what can be asked."""
+    for name, version in (("b", 1), ("a", 10), ("a", 2)):
+        left(stores, name, version)
+    assert stores.models.index() == [("a", 2), ("a", 10), ("b", 1)]
+
+
 def test_names_are_those_of_the_newest_models(stores: Stores) -> None:
     """Who mistypes a name would be told of models that nobody uses any more."""
     for name, version in (("old", 1), ("a", 1), ("b", 1), ("a", 2)):

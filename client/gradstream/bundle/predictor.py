@@ -15,6 +15,9 @@ from gradstream.bundle.functions import ACTIVATIONS, Floats, layer_norm, sigmoid
 from gradstream.bundle.table import Rows
 from gradstream.errors import FailedPreconditionError
 
+_MOST_NUMBERS = 1 << 20
+"""Between two layers: many rows go through them piece by piece, in memory that does not grow with them."""
+
 
 class Predictor:
     """Computes what a bundle predicts, with all prepared that does not depend on the rows.
@@ -46,6 +49,8 @@ class Predictor:
         self._encoder = Encoder(bundle)
         layers = layers_of(bundle.model, len(bundle.features), bundle.outputs, bundle.intercept)
         self._layers = [self._step(layer) for layer in layers]
+        widest = max(layer.outputs for layer in layers if isinstance(layer, Linear))
+        self._rows_at_once = max(1, _MOST_NUMBERS // widest)
 
     def predict(self, rows: Rows) -> Floats:
         """As `Bundle.predict`."""
@@ -53,13 +58,15 @@ class Predictor:
 
     def classify(self, rows: Rows) -> NDArray[Any]:
         """As `Bundle.classify`."""
-        classes = self._bundle.classes
-        if not classes:
+        if not self._bundle.classes:
             raise refused(None, "cannot be classified: the model predicts numbers; use predict")
-        predictions = self.predict(rows)
+        return self.classes(self.predict(rows))
+
+    def classes(self, predictions: Floats) -> NDArray[Any]:
+        """The most probable class of each row (rows), of what a model of classes predicts."""
         several = self._bundle.loss.name == "cross_entropy"
         numbers = predictions.argmax(axis=1) if several else (predictions[:, 0] > 0.5).astype(np.intp)
-        labels: NDArray[Any] = np.array(classes)[numbers]
+        labels: NDArray[Any] = np.array(self._bundle.classes)[numbers]
         return labels
 
     # Numbers that grow out of range show in the predictions.
@@ -74,6 +81,12 @@ class Predictor:
             name = self._bundle.features[column]
             what = f"row {row + 1} holds {features[row, column]} in {name!r}, too large for {self._dtype}"
             raise refused(name, what)
+        if len(numbers) <= self._rows_at_once:
+            return self._forward(numbers)
+        starts = range(0, len(numbers), self._rows_at_once)
+        return np.concatenate([self._forward(numbers[i : i + self._rows_at_once]) for i in starts])
+
+    def _forward(self, numbers: Floats) -> Floats:
         for layer in self._layers:
             numbers = layer(numbers)
         if self._bundle.loss.name == "log_loss":

@@ -15,6 +15,7 @@ RequestError                    the caller can do something about it
 ├── ModelNotFound
 ├── FormatNotAvailable
 ├── ModelUnusable
+├── ModelUnloaded
 ├── UnreadableData
 ├── UploadInterrupted
 ├── DigestMismatch
@@ -164,6 +165,14 @@ class FormatNotAvailable(RequestError):
 
 class ModelUnusable(RequestError):
     """What is kept of a model does not make one; the text says why."""
+
+
+class ModelUnloaded(RequestError):
+    """A model is not to be asked, by whoever looks after this server."""
+
+    def __init__(self, name: str, version: int = 0) -> None:
+        which = f"model {name!r} version {version} is" if version else f"all versions of model {name!r} are"
+        super().__init__(f"{which} unloaded; RepositoryModelLoad lets it be asked again")
 
 
 class UnreadableData(RequestError):

@@ -75,6 +75,8 @@ class EventLog:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self.models_left = 0
+        """How many models jobs have left since this log was opened."""
         # One thread writes: SQLite has one writer, and appends that gather meanwhile share a transaction.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
 
@@ -267,6 +269,7 @@ class EventLog:
         else:
             for entry in batch:
                 job = entry.write.job
+                self.models_left += entry.write.model is not None
                 self._live[job.id].publish(entry.write)
                 if job.ended:
                     del self._live[job.id]

@@ -38,6 +38,12 @@ class ModelService:
         self._contents = contents
         self._log = log
         self._codec = codec
+        self._deletions = 0
+
+    @property
+    def changes(self) -> int:
+        """Counts the models that have come and gone here, for those who remember which there are."""
+        return self._log.models_left + self._deletions
 
     async def recover(self) -> None:
         """Tidy up what an earlier server has left behind."""
@@ -54,8 +60,20 @@ class ModelService:
         """
         found = await asyncio.to_thread(self._models.get, name, version)
         if found is None:
-            raise await asyncio.to_thread(self._not_found, name, version)
+            raise await self.not_found(name, version)
         return found
+
+    async def versions(self, name: str) -> Sequence[int]:
+        """The versions of a model, rising; empty when there is none."""
+        return await asyncio.to_thread(self._models.versions, name)
+
+    async def index(self) -> Sequence[tuple[str, int]]:
+        """Names and versions of all models, by both."""
+        return await asyncio.to_thread(self._models.index)
+
+    async def not_found(self, name: str, version: int = 0) -> ModelNotFound:
+        """That there is no such model, with what there is."""
+        return await asyncio.to_thread(self._not_found, name, version)
 
     async def page(self, name: str, before: int | None, size: int) -> tuple[Sequence[Model], int | None]:
         """A page of models, newest first, of a name or of all, and where the next begins.
@@ -79,7 +97,8 @@ class ModelService:
         except StorageFull as error:
             raise NoRoom from error
         if not deleted:
-            raise await asyncio.to_thread(self._not_found, name, version)
+            raise await self.not_found(name, version)
+        self._deletions += len(deleted)
         for model in deleted:
             await asyncio.to_thread(self._contents.remove, model.job)
         return sorted(model.version for model in deleted)

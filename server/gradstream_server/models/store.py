@@ -30,6 +30,10 @@ class ModelStore(Protocol):
         """The versions of a model, rising."""
         ...
 
+    def index(self) -> list[tuple[str, int]]:
+        """Names and versions of all models, by name, versions rising."""
+        ...
+
     def names(self, limit: int) -> list[str]:
         """The names of the newest models."""
         ...

@@ -21,7 +21,7 @@ from gradstream_server.rpc.status import internal_status, request_status
 
 _logger = logging.getLogger(__name__)
 
-_PREFIX = "/gradstream.v1."
+_PREFIXES = ("/gradstream.v1.", "/inference.")
 _NOTICED_S = 5.0
 """When gRPC has noticed at the latest that a caller is gone; it is a matter of moments."""
 
@@ -31,7 +31,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Guards the methods of gradstream.v1; health and reflection look after themselves."""
+    """Guards the methods of our services; health and reflection look after themselves."""
 
     async def intercept_service(
         self,
@@ -40,7 +40,7 @@ class Guard(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or not method.startswith(_PREFIX):
+        if handler is None or not method.startswith(_PREFIXES):
             return handler
         # Requests are read and events are sent as bytes: a request that is none is ours to refuse, and events
         # leave as they are kept.

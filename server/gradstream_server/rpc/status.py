@@ -33,6 +33,7 @@ _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.ModelNotFound: (grpc.StatusCode.NOT_FOUND, "MODEL_NOT_FOUND"),
     errors.FormatNotAvailable: (grpc.StatusCode.FAILED_PRECONDITION, "FORMAT_NOT_AVAILABLE"),
     errors.ModelUnusable: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_UNUSABLE"),
+    errors.ModelUnloaded: (grpc.StatusCode.FAILED_PRECONDITION, "MODEL_UNLOADED"),
     errors.UnreadableData: (grpc.StatusCode.INVALID_ARGUMENT, "UNREADABLE_DATA"),
     errors.UploadInterrupted: (grpc.StatusCode.ABORTED, "UPLOAD_INTERRUPTED"),
     errors.DigestMismatch: (grpc.StatusCode.DATA_LOSS, "DIGEST_MISMATCH"),

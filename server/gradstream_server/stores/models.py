@@ -48,6 +48,11 @@ class SqlModelStore:
         with self._database.engine.connect() as connection:
             return list(connection.scalars(query))
 
+    def index(self) -> list[tuple[str, int]]:
+        query = select(MODELS.c.name, MODELS.c.version).order_by(MODELS.c.name, MODELS.c.version)
+        with self._database.engine.connect() as connection:
+            return [(row.name, row.version) for row in connection.execute(query)]
+
     def names(self, limit: int) -> list[str]:
         newest = func.max(MODELS.c.number).desc()
         query = select(MODELS.c.name).group_by(MODELS.c.name).order_by(newest).limit(limit)

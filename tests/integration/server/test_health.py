@@ -13,7 +13,12 @@ from tests.server import RunningServer
 from gradstream.v1 import system_service_pb2
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
-SERVICES = ["", "gradstream.v1.TrainingService", "gradstream.v1.SystemService"]
+SERVICES = [
+    "",
+    "gradstream.v1.TrainingService",
+    "gradstream.v1.SystemService",
+    "inference.GRPCInferenceService",
+]
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -31,6 +31,7 @@ CONTRACT = [
     (errors.ModelNotFound("a", 0, [], ["b"]), "NOT_FOUND", "MODEL_NOT_FOUND"),
     (errors.FormatNotAvailable("no"), "FAILED_PRECONDITION", "FORMAT_NOT_AVAILABLE"),
     (errors.ModelUnusable("no"), "FAILED_PRECONDITION", "MODEL_UNUSABLE"),
+    (errors.ModelUnloaded("a"), "FAILED_PRECONDITION", "MODEL_UNLOADED"),
     (errors.UnreadableData("row 3 is too short"), "INVALID_ARGUMENT", "UNREADABLE_DATA"),
     (errors.UploadInterrupted("id", 5), "ABORTED", "UPLOAD_INTERRUPTED"),
     (errors.DigestMismatch("ab", "cd"), "DATA_LOSS", "DIGEST_MISMATCH"),
