@@ -149,7 +149,8 @@ def container(engine: Engine, volume: str) -> Iterator[Server]:
     """Run a container as deploy/compose.yaml does, on a free loopback port. Stops it with SIGTERM."""
     name = f"gradstream-test-{os.getpid()}"
     command = [engine.name, "run", "--rm", "--name", name, *CONFINED, *LIMITS]
-    command += ["--publish", f"127.0.0.1::{PORT}", "--volume", f"{volume}:/data", IMAGE]
+    command += ["--publish", f"127.0.0.1::{PORT}", "--env", "GRADSTREAM_INSECURE=true"]
+    command += ["--volume", f"{volume}:/data", IMAGE]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -157,7 +158,8 @@ def container(engine: Engine, volume: str) -> Iterator[Server]:
         too_late.start()
         line = process.stdout.readline()
         too_late.cancel()
-        expect(line == f"gradstream is listening on 0.0.0.0:{PORT}\n", "the server says where it listens")
+        listens = f"gradstream is listening on 0.0.0.0:{PORT}, unix:/tmp/gradstream.sock\n"
+        expect(line == listens, "the server says where it listens")
         yield Server(name, engine.output("port", name, PORT).splitlines()[0])
     finally:
         engine.succeeds("stop", "--time", str(DEADLINE_S), name)

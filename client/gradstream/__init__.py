@@ -62,10 +62,12 @@ if TYPE_CHECKING:
     from gradstream.spec import Part, Spec, SpecOptions
     from gradstream.sweep import AsyncSweep, Sweep
     from gradstream.sweep_run import SweepRun
+    from gradstream.tls import TLS
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "AccessDeniedError",
     "AlreadyExistsError",
     "AsyncClient",
@@ -149,6 +151,7 @@ _MODULES = (
     "model",
     "bundle",
     "sweep",
+    "tls",
     "client",
     "run",
     "replay",

@@ -11,10 +11,10 @@ from uuid import UUID
 from numpy.typing import ArrayLike
 
 from gradstream.aio_transport import AsyncTransport
-from gradstream.channel import server_address
 from gradstream.convert import job_of
 from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
+from gradstream.endpoint import endpoint
 from gradstream.events import Completed, Event, Receipt
 from gradstream.gradients import GradientCheck
 from gradstream.job import Job, JobState, ModelVersion
@@ -32,6 +32,7 @@ from gradstream.space import Space
 from gradstream.spec import SpecOptions
 from gradstream.sweep import AsyncSweep
 from gradstream.sweep_steps import Plan, SweepSteps
+from gradstream.tls import TLS
 from gradstream.upload import ProgressCallback
 
 if TYPE_CHECKING:
@@ -152,14 +153,17 @@ class AsyncClient:
         self,
         server: str | None = None,
         *,
+        tls: TLS | bool | None = None,
+        profile: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
         on_retry: RetryCallback | None = None,
     ) -> None:
         """Nothing is sent yet. Arguments as for `Client`."""
-        self.server = server_address(server)
+        found = endpoint(server, tls, profile)
+        self.server = found.address
         """Where the server is."""
-        self._transport = AsyncTransport(self.server)
+        self._transport = AsyncTransport(found)
         self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(self._session)
         self._datasets = DatasetOperations(self._session)

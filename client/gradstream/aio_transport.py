@@ -8,6 +8,8 @@ from typing import Generic, ParamSpec, TypeVar
 import grpc
 
 from gradstream.channel import channel_options
+from gradstream.endpoint import Endpoint
+from gradstream.errors import ServerUnreachableError
 from gradstream.methods import Method, Request, Response
 from gradstream.status import error_of_call
 
@@ -18,15 +20,21 @@ T = TypeVar("T")
 class AsyncTransport:
     """The transport of the asyncio client. It belongs to the event loop that first uses it."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises InvalidArgumentError for files of TLS that cannot be used."""
+        self._endpoint = endpoint
+        self._credentials = endpoint.tls.credentials() if endpoint.tls else None
         self._opened: grpc.aio.Channel | None = None
 
     @property
     def _channel(self) -> grpc.aio.Channel:
         # A channel binds to the running loop, so it is made when the first call is, not before.
         if self._opened is None:
-            self._opened = grpc.aio.insecure_channel(self._address, channel_options(self._address))
+            address, options = self._endpoint.address, channel_options(self._endpoint.address)
+            if self._credentials:
+                self._opened = grpc.aio.secure_channel(address, self._credentials, options)
+            else:
+                self._opened = grpc.aio.insecure_channel(address, options)
         return self._opened
 
     async def call(self, method: Method[Request, Response], request: Request, timeout_s: float) -> Response:
@@ -60,6 +68,12 @@ class AsyncTransport:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+    async def tls_fault(self) -> ServerUnreachableError | None:
+        """Why no connection can be made, where TLS is the reason."""
+        from gradstream.tls_fault import tls_fault  # seldom needed, and so is ssl
+
+        return await asyncio.to_thread(tls_fault, self._endpoint)
 
     async def close(self) -> None:
         """End all calls and the connection."""

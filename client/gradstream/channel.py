@@ -1,6 +1,5 @@
 """Where the server is, and how connections to it behave."""
 
-import os
 import re
 
 from gradstream.errors import GradstreamError, InvalidArgumentError, ServerUnreachableError, UnavailableError
@@ -23,12 +22,12 @@ _WRONG_SERVER = re.compile(
 )
 
 
-def server_address(server: str | None) -> str:
-    """The address to call: the one given, else GRADSTREAM_SERVER, else 127.0.0.1:50051.
+def server_address(server: str) -> str:
+    """The address to call, with its port.
 
     Raises InvalidArgumentError for what is neither HOST:PORT nor an address that gRPC knows.
     """
-    address = (server or os.environ.get("GRADSTREAM_SERVER") or DEFAULT_SERVER).strip()
+    address = server.strip()
     if re.match(r"(unix|dns|ipv4|ipv6|passthrough|unix-abstract):", address):
         return address
     match = re.fullmatch(r"(\[[^\[\]]+\]|[^:/\s\[\]]+)(?::(\d{1,5}))?", address)

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from numpy.typing import ArrayLike
 
-from gradstream.channel import server_address
 from gradstream.dataset import Dataset
 from gradstream.dataset_operations import DatasetOperations
+from gradstream.endpoint import endpoint
 from gradstream.gradients import GradientCheck
 from gradstream.job import Job, JobState, ModelVersion
 from gradstream.model import Model
@@ -25,6 +25,7 @@ from gradstream.space import Space
 from gradstream.spec import SpecOptions
 from gradstream.sweep import Sweep
 from gradstream.sweep_steps import Plan, SweepSteps
+from gradstream.tls import TLS
 from gradstream.transport import BlockingTransport, finish
 from gradstream.upload import ProgressCallback
 
@@ -44,21 +45,32 @@ class Client:
         self,
         server: str | None = None,
         *,
+        tls: TLS | bool | None = None,
+        profile: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
         on_retry: RetryCallback | None = None,
     ) -> None:
         """Nothing is sent yet.
 
-        server: "HOST:PORT". Default: the environment's GRADSTREAM_SERVER, else 127.0.0.1:50051.
+        server: "HOST:PORT", or "unix:/PATH" of a socket. Default: the environment's GRADSTREAM_SERVER, else
+            that of the default profile, else 127.0.0.1:50051.
+        tls: how to speak TLS, or whether to. Default: what the environment (GRADSTREAM_TLS_CA,
+            GRADSTREAM_TLS_CERT, GRADSTREAM_TLS_KEY) or the profile says, else plaintext.
+        profile: a server of ~/.config/gradstream/config.toml, in place of `server`; see
+            `gradstream.profiles`. Default: the environment's GRADSTREAM_PROFILE, else `default`, if it is
+            there and no other server is named.
         timeout_s: how long a call other than `train` and `watch` may take, tries included.
         patience_s: how long a run may be without progress while the server, which was there, cannot be
             reached; then it ends with ServerUnreachableError. The job is kept.
         on_retry: called with the error and the seconds to wait, before a call is tried again.
+
+        Raises InvalidArgumentError for an address, a profile or files of TLS that cannot be used.
         """
-        self.server = server_address(server)
+        found = endpoint(server, tls, profile)
+        self.server = found.address
         """Where the server is."""
-        self._transport = BlockingTransport(self.server)
+        self._transport = BlockingTransport(found)
         self._session = Session(self._transport, self.server, timeout_s, patience_s, on_retry)
         self._operations = Operations(self._session)
         self._datasets = DatasetOperations(self._session)

@@ -66,6 +66,9 @@ class Session:
         """
         if starting and error.reason == "DRAINING":
             raise stopping(self.address, error) from error
+        never = not self._reached
+        if never and is_broken_connection(error) and (fault := await self.transport.tls_fault()):
+            raise fault from error
         if not self._reached and is_wrong_server(error):
             raise wrong_server(self.address, error) from error
         nobody_there = is_nobody_there(error)

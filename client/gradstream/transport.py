@@ -15,6 +15,8 @@ import grpc
 import grpc.experimental
 
 from gradstream.channel import channel_options
+from gradstream.endpoint import Endpoint
+from gradstream.errors import ServerUnreachableError
 from gradstream.methods import Method, Request, Response
 from gradstream.status import error_of_call
 
@@ -77,6 +79,10 @@ class Transport(Protocol):
         """Wait."""
         ...
 
+    async def tls_fault(self) -> ServerUnreachableError | None:
+        """Why no connection can be made, where TLS is the reason."""
+        ...
+
 
 def finish(steps: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends."""
@@ -92,11 +98,17 @@ def finish(steps: Coroutine[Any, Any, T]) -> T:
 class BlockingTransport:
     """Calls that block the thread."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises InvalidArgumentError for files of TLS that cannot be used."""
+        self._endpoint = endpoint
         # The thread that waits for a message reads it: gRPC's own thread for it would cost a third of a
         # millisecond a stream.
         single_threaded = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
-        self._channel = grpc.insecure_channel(address, [*channel_options(address), single_threaded])
+        options = [*channel_options(endpoint.address), single_threaded]
+        if endpoint.tls:
+            self._channel = grpc.secure_channel(endpoint.address, endpoint.tls.credentials(), options)
+        else:
+            self._channel = grpc.insecure_channel(endpoint.address, options)
 
     async def call(self, method: Method[Request, Response], request: Request, timeout_s: float) -> Response:
         stub: grpc.UnaryUnaryMultiCallable[Request, Response] = self._channel.unary_unary(
@@ -124,6 +136,11 @@ class BlockingTransport:
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251  # this is the transport that blocks
+
+    async def tls_fault(self) -> ServerUnreachableError | None:
+        from gradstream.tls_fault import tls_fault  # seldom needed, and so is ssl
+
+        return tls_fault(self._endpoint)
 
     def close(self) -> None:
         """End all calls and the connection."""

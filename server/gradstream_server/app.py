@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -24,6 +25,7 @@ from gradstream.v1 import (
     training_service_pb2_grpc,
 )
 from gradstream_server import logs
+from gradstream_server.addresses import Address
 from gradstream_server.config import ServerConfig
 from gradstream_server.data.service import DatasetService
 from gradstream_server.executors.gradient_process import GradientProcesses
@@ -56,6 +58,7 @@ from gradstream_server.stores.results import FileResults
 from gradstream_server.stores.sql import SqlJobStore
 from gradstream_server.stores.sqlite import Durability
 from gradstream_server.stores.uploads import FileUploads
+from gradstream_server.tls import Certificates
 from gradstream_server.trainers import catalogue
 from gradstream_server.trainers.plugins import Plugins
 
@@ -85,8 +88,14 @@ class Server:
 
         Raises:
             DataDirError, StoreError: the data directory, or the database in it, cannot be used.
+            TlsError: the certificates cannot be used.
         """
         self._config = config
+        self._certificates = (
+            Certificates(config.tls_cert, config.tls_key, config.tls_client_ca)
+            if config.tls_cert and config.tls_key
+            else None
+        )
         self._stopping = asyncio.Event()
         self._has_address = False
         self._lock = DataDirLock(config.data_dir)
@@ -192,14 +201,13 @@ class Server:
         """Serve until told to stop.
 
         Args:
-            announce: told the address, once the server answers and signals are handled.
+            announce: told the addresses, once the server answers and signals are handled.
 
         Raises:
             AddressInUse: it cannot listen there.
         """
         try:
-            address = await self._startup()
-            announce(address)
+            announce(await self._startup())
             await self._stopping.wait()
         finally:
             await self._shutdown()
@@ -209,14 +217,7 @@ class Server:
         self._stopping.set()
 
     async def _startup(self) -> str:
-        host = self._config.address.rpartition(":")[0]
-        try:
-            port = self._grpc.add_insecure_port(self._config.address)
-        except RuntimeError as error:
-            raise AddressInUse(
-                f"cannot listen on {self._config.address}: it is in use, or not an address of this machine; "
-                "name another with --address"
-            ) from error
+        addresses = ", ".join([self._listen(address) for address in self._config.addresses])
         self._has_address = True
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -230,12 +231,32 @@ class Server:
         gc.freeze()
         # After the answers, not before: starting workers takes the cores for a while.
         self._executor.start()
-        address = f"{host}:{port}"
         _logger.info(
             "listening",
-            extra={"address": address, "data_dir": self._config.data_dir, "workers": self._config.workers},
+            extra={"address": addresses, "data_dir": self._config.data_dir, "workers": self._config.workers},
         )
-        return address
+        return addresses
+
+    def _listen(self, address: Address) -> str:
+        """Begin to listen; returns the address with the port that it has got."""
+        secure = self._certificates and not address.socket
+        if not secure and not address.is_local:
+            _logger.warning(
+                "no TLS: everyone on the way reads and changes what is sent", extra={"address": address.text}
+            )
+        try:
+            if address.socket and _answers(address.socket):
+                raise RuntimeError("gRPC would take it from who has it")
+            if self._certificates and secure:
+                port = self._grpc.add_secure_port(address.text, self._certificates.credentials())
+            else:
+                port = self._grpc.add_insecure_port(address.text)
+        except RuntimeError as error:
+            raise AddressInUse(
+                f"cannot listen on {address.text}: it is in use, or not an address of this machine; "
+                "name another with --address"
+            ) from error
+        return address.text if address.socket else f"{address.host}:{port}"
 
     async def _shutdown(self) -> None:
         # A server that could not even listen has nothing to stop but its parts.
@@ -262,6 +283,16 @@ class Server:
         status = answer.SERVING if serving else answer.NOT_SERVING
         for service in ("", *_SERVICES):
             await self._health.set(service, status)
+
+
+def _answers(path: str) -> bool:
+    """Whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        try:
+            tried.connect(path)
+        except OSError:
+            return False
+        return True
 
 
 def _report_plugins(plugins: Plugins) -> None:

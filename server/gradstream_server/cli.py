@@ -33,12 +33,16 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
 
 def _option(setting: Field[Any]) -> click.Option:
     default = setting.default_factory() if callable(setting.default_factory) else setting.default
+    envvar = setting.metadata.get("env")
     return click.Option(
         [f"--{setting.name.replace('_', '-')}"],
-        type=click.Path(path_type=Path) if isinstance(default, Path) else type(default),
+        # What has no default is a file.
+        type=click.Path(path_type=Path) if default is None or isinstance(default, Path) else type(default),
+        is_flag=isinstance(default, bool),
         default=default,
-        show_default=True,
-        envvar=f"GRADSTREAM_{setting.name.upper()}",
+        show_default=default is not False,
+        envvar=envvar or f"GRADSTREAM_{setting.name.upper()}",
+        show_envvar=bool(envvar),
         metavar=setting.metadata["metavar"],
         help=setting.metadata["help"],
     )
@@ -51,8 +55,9 @@ def _serve(**settings: Any) -> None:
     with a checkpoint, and they and those that wait go on at the next start. The same holds for a server that
     is killed.
 
-    Each option can be set by the environment too, as GRADSTREAM_MAX_EPOCHS for --max-epochs, or in the file
-    named by --config, as max_epochs. An option goes over the environment, that over the file.
+    Each option can be set by the environment too, as GRADSTREAM_MAX_EPOCHS for --max-epochs unless another
+    variable is named, or in the file named by --config, as max_epochs. An option goes over the environment,
+    that over the file.
     """
     try:
         config = ServerConfig(**settings)
@@ -67,10 +72,11 @@ async def _run(config: ServerConfig) -> int:
     from gradstream_server.app import AddressInUse, Server
     from gradstream_server.lock import DataDirError
     from gradstream_server.stores.database import StoreError
+    from gradstream_server.tls import TlsError
 
     try:
         await Server(config).serve(lambda address: print(f"gradstream is listening on {address}", flush=True))
-    except (AddressInUse, DataDirError, StoreError) as error:
+    except (AddressInUse, DataDirError, StoreError, TlsError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return _EXIT_FAILED
     return 0

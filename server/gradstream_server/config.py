@@ -2,10 +2,12 @@
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gradstream_server.addresses import Address, read_addresses
 from gradstream_server.jobs.limits import Limits
 
 _LIMITS = Limits()
@@ -15,7 +17,7 @@ class ConfigError(ValueError):
     """A setting is out of range; the text names it and what is allowed."""
 
 
-def _setting(default: Any, help_text: str, metavar: str) -> Any:
+def _setting(default: Any, help_text: str, metavar: str | None = None) -> Any:
     """A field with what `gradstream serve --help` says of it."""
     return field(default=default, metadata={"help": help_text, "metavar": metavar})
 
@@ -33,7 +35,38 @@ def _default_workers() -> int:
 class ServerConfig:
     """What an operator may choose. Flags go over the environment, that over a file, that over defaults."""
 
-    address: str = _setting("127.0.0.1:50051", "Where to listen; port 0 is any free one.", "HOST:PORT")
+    address: str = _setting(
+        "127.0.0.1:50051",
+        "Where to listen: HOST:PORT (port 0 is any free one) or unix:/PATH; several with commas between.",
+        "ADDRESS",
+    )
+    # The client's settings have the plain names in the environment.
+    tls_cert: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Serve with TLS, and show this certificate: PEM, with those that lead to its authority. "
+            "It is read anew when the file changes.",
+            "metavar": "FILE",
+            "env": "GRADSTREAM_SERVE_TLS_CERT",
+        },
+    )
+    tls_key: Path | None = field(
+        default=None,
+        metadata={
+            "help": "The key of --tls-cert, PEM.",
+            "metavar": "FILE",
+            "env": "GRADSTREAM_SERVE_TLS_KEY",
+        },
+    )
+    tls_client_ca: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Let in only who has a certificate of one of these authorities, PEM.",
+            "metavar": "FILE",
+            "env": "GRADSTREAM_SERVE_TLS_CLIENT_CA",
+        },
+    )
+    insecure: bool = _setting(False, "Serve others than this machine without TLS.")
     data_dir: Path = field(
         default_factory=_default_data_dir,
         metadata={"help": "Where jobs, logs and data are kept. One server at a time.", "metavar": "DIR"},
@@ -88,9 +121,7 @@ class ServerConfig:
     log_format: str = _setting("text", "Form of the logs on stderr: text or json.", "FORMAT")
 
     def __post_init__(self) -> None:
-        host, _, port = self.address.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ConfigError(f"address is {self.address!r}; it has to be HOST:PORT, such as 127.0.0.1:50051")
+        self._check_addresses()
         for name in (
             "workers",
             "max_matrix_bytes",
@@ -113,6 +144,30 @@ class ServerConfig:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)!r}; it has to be one of {', '.join(allowed)}"
                 )
+
+    def _check_addresses(self) -> None:
+        try:
+            addresses = read_addresses(self.address)
+        except ValueError as error:
+            raise ConfigError(f"address is {error}") from error
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ConfigError("tls_cert and tls_key belong together: give both")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ConfigError(
+                "tls_client_ca needs tls_cert and tls_key: clients show certificates over TLS alone"
+            )
+        for address in addresses:
+            if not (self.tls_cert or address.is_local or self.insecure):
+                raise ConfigError(
+                    f"address is {address.text!r}, which others than this machine may reach, and without TLS "
+                    "everyone on the way reads and changes what is sent: give --tls-cert and --tls-key, or "
+                    "listen on 127.0.0.1 or unix:/PATH, or take that upon yourself with --insecure"
+                )
+
+    @property
+    def addresses(self) -> Sequence[Address]:
+        """Where to listen."""
+        return read_addresses(self.address)
 
     @property
     def worker_threads(self) -> int:

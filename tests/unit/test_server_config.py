@@ -19,6 +19,13 @@ from gradstream_server.config import ConfigError, ServerConfig
         ({"address": "127.0.0.1:"}, "address is '127.0.0.1:'"),
         ({"address": "127.0.0.1:70000"}, "address is '127.0.0.1:70000'"),
         ({"address": "127.0.0.1:-1"}, "address is '127.0.0.1:-1'"),
+        ({"address": "unix:here"}, "address is 'unix:here'; it has to be HOST:PORT"),
+        ({"address": "127.0.0.1:0,"}, "address is ''; it has to be HOST:PORT"),
+        ({"address": "0.0.0.0:0"}, "address is '0.0.0.0:0', which others than this machine may reach"),
+        ({"address": "unix:/x,[::]:0"}, "address is '[::]:0', which others than this machine may reach"),
+        ({"address": "example.org:0"}, "address is 'example.org:0', which others than this machine may"),
+        ({"tls_cert": Path("c")}, "tls_cert and tls_key belong together: give both"),
+        ({"tls_client_ca": Path("c")}, "tls_client_ca needs tls_cert and tls_key"),
         ({"workers": 0}, "workers is 0; it has to be at least 1"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"max_data_bytes": 0}, "max_data_bytes is 0"),
@@ -43,10 +50,18 @@ def test_a_setting_out_of_range_is_named_with_what_is_allowed(settings: dict[str
     assert str(raised.value).startswith(text)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:50051", "localhost:65535"])
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:0", "127.1.2.3:1", "[::1]:50051", "localhost:65535", "unix:/x", "[::1]:1, unix:/x"]
+)
 def test_addresses(address: str) -> None:
     """An operator could not listen on another address."""
     assert ServerConfig(address=address).address == address
+
+
+def test_others_are_served_without_tls_only_when_that_is_asked_for_by_name() -> None:
+    """An operator would publish what everyone sends, or could not serve others at all."""
+    assert ServerConfig(address="0.0.0.0:0", insecure=True).addresses[0].is_local is False
+    ServerConfig(address="0.0.0.0:0", tls_cert=Path("c"), tls_key=Path("k"))
 
 
 def test_limits_are_those_that_were_set() -> None:
@@ -75,7 +90,9 @@ def test_every_setting_is_an_option_with_help() -> None:
     for setting in fields(ServerConfig):
         option = options[setting.name]
         assert option.help
-        assert option.envvar == f"GRADSTREAM_{setting.name.upper()}"
+        # A shell that is set up for a client with a certificate would make it the server's.
+        middle = "SERVE_" if setting.name.startswith("tls_") else ""
+        assert option.envvar == f"GRADSTREAM_{middle}{setting.name.upper()}"
     shown = CliRunner().invoke(serve, ["--help"])
     assert shown.exit_code == 0
     assert "127.0.0.1:50051" in shown.output

@@ -109,11 +109,12 @@ def serve(case: str, port: int) -> None:
 @options.server_option
 def record(job: str, file: Path, server: str | None) -> None:
     """Keep the log of a job in FILE, once it has ended: each event behind a varint of its length."""
-    from gradstream.channel import server_address
+    from gradstream.cli.connection import settings_of_connection
     from gradstream.conformance.recording import NoRecording, Recording
+    from gradstream.endpoint import endpoint
 
     try:
-        recording = Recording.fetch(server_address(server), job)
+        recording = Recording.fetch(endpoint(server, **settings_of_connection()), job)
     except NoRecording as error:
         raise click.ClickException(f"job {job}: {error}; try again") from error
     try:

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypedDict
 
 import click
 
+from gradstream.cli.options import CONNECTION
 from gradstream.cli.view import View
 from gradstream.client import Client
 from gradstream.errors import GradstreamError
+from gradstream.tls import TLS
 
 _KEY = "gradstream.connection"
 _PATIENCE_S = 60.0
@@ -50,6 +53,24 @@ class Connection:
         self._lost = self._told = False
 
 
+class Settings(TypedDict):
+    """How to call the server, as `Client` takes it."""
+
+    tls: TLS | bool | None
+    profile: str | None
+
+
+def settings_of_connection() -> Settings:
+    """What the options of the command that runs say of how to call the server.
+
+    Raises InvalidArgumentError for what cannot be used.
+    """
+    given = click.get_current_context().meta.get(CONNECTION, {})
+    ca, cert, key = (given.get(name) for name in ("tls_ca", "tls_cert", "tls_key"))
+    tls = TLS(ca, cert, key) if ca or cert or key else given.get("tls")
+    return Settings(tls=tls, profile=given.get("profile"))
+
+
 @contextmanager
 def open_client(server: str | None, patience_s: float = _PATIENCE_S) -> Iterator[Client]:
     """A client that says so when it has to wait for the server to come back."""
@@ -59,6 +80,7 @@ def open_client(server: str | None, patience_s: float = _PATIENCE_S) -> Iterator
         server,
         timeout_s=max(_PATIENCE_S, min(patience_s, _LONGEST_CALL_S)),
         patience_s=patience_s,
+        **settings_of_connection(),
         on_retry=lambda error, _: connection.lost(client.server, error),
     ) as client:
         yield client

@@ -14,10 +14,11 @@ from gradstream.cli.failures import JOB_ENDED
 @options.server_option
 def health(*, timeout_s: float, server: str | None) -> None:
     """Ask whether a server takes work: exits with 0 if so, 1 if it is stopping, 3 if none is there."""
+    from gradstream.cli.connection import settings_of_connection
     from gradstream.client import Client
     from gradstream.server_info import Health
 
-    with Client(server, timeout_s=timeout_s) as client:
+    with Client(server, timeout_s=timeout_s, **settings_of_connection()) as client:
         answer = client.health()
     click.echo(answer)
     if answer is not Health.SERVING:

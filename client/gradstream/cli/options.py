@@ -17,10 +17,32 @@ _DIGEST = "gradstream.digest_of_spec_file"
 SETTINGS = "gradstream.settings_of_spec_file"
 """In the context's meta: options of parts that a spec file gives, as --set takes them."""
 
-server_option = click.option(
-    "--server", metavar="HOST:PORT", envvar="GRADSTREAM_SERVER", show_envvar=True,
-    help="The server to ask.  [default: 127.0.0.1:50051]",
-)  # fmt: skip
+CONNECTION = "gradstream.settings_of_connection"
+"""In the context's meta: how the server is to be called, as the command line says it."""
+
+
+def _note_connection(context: click.Context, option: click.Parameter, value: object) -> None:
+    context.meta.setdefault(CONNECTION, {})[option.name] = value
+
+
+# What is not on the command line is for `gradstream.endpoint` to find.
+_CONNECTION_OPTIONS = [
+    click.option("--server", metavar="HOST:PORT",
+                 help="The server to ask, or unix:/PATH of its socket.  "
+                      "[env var: GRADSTREAM_SERVER; default: of profile `default`, else 127.0.0.1:50051]"),
+    click.option("--profile", metavar="NAME", callback=_note_connection, expose_value=False,
+                 help="A server of ~/.config/gradstream/config.toml, instead of --server.  "
+                      "[env var: GRADSTREAM_PROFILE]"),
+    click.option("--tls/--no-tls", default=None, callback=_note_connection, expose_value=False,
+                 help="Whether to speak TLS with the server.  [default: with --tls-ca or --tls-cert]"),
+    click.option("--tls-ca", metavar="FILE", callback=_note_connection, expose_value=False,
+                 help="Authorities to trust, PEM.  "
+                      "[env var: GRADSTREAM_TLS_CA; default: public ones]"),
+    click.option("--tls-cert", metavar="FILE", callback=_note_connection, expose_value=False,
+                 help="The certificate to show to the server, PEM.  [env var: GRADSTREAM_TLS_CERT]"),
+    click.option("--tls-key", metavar="FILE", callback=_note_connection, expose_value=False,
+                 help="Its key, PEM.  [env var: GRADSTREAM_TLS_KEY]"),
+]  # fmt: skip
 table_format_option = click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True,
     help="Text for people or JSON for programs.",
@@ -196,6 +218,11 @@ spec_file_option = click.option(
     expose_value=False,
     help="Take from this TOML file what the command line does not give; --save-spec writes one.",
 )  # fmt: skip
+
+
+def server_option(command: Command) -> Command:
+    """Options that say which server to call, and how; the command gets the server alone."""
+    return _apply(_CONNECTION_OPTIONS, command)
 
 
 def spec_options(command: Command) -> Command:

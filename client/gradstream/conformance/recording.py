@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.proto import parse_length_prefixed, serialize_length_prefixed
 
 from gradstream.convert import state_of
+from gradstream.endpoint import Endpoint
 from gradstream.job import JobState
 from gradstream.methods import WATCH_JOB
 from gradstream.transport import BlockingTransport, finish
@@ -46,14 +47,14 @@ class Recording:
         return recording
 
     @classmethod
-    def fetch(cls, server: str, job: str) -> Self:
+    def fetch(cls, endpoint: Endpoint, job: str) -> Self:
         """The log of a job, once it has ended.
 
         Raises:
             GradstreamError: there is no such job, or the connection broke.
             NoRecording: the stream has ended before the log.
         """
-        transport = BlockingTransport(server)
+        transport = BlockingTransport(endpoint)
         try:
             stream = transport.open(WATCH_JOB, WatchJobRequest(job=job))
             events = iter(lambda: finish(stream.read()), None)

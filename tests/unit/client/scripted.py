@@ -40,6 +40,9 @@ class Scripted:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    async def tls_fault(self) -> None:
+        return None
+
 
 class Stream(Generic[Response]):
     """The messages of one script."""

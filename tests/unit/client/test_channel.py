@@ -28,14 +28,6 @@ def test_what_is_no_address(given: str) -> None:
         server_address(given)
 
 
-def test_argument_over_environment_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GRADSTREAM_SERVER", raising=False)
-    assert server_address(None) == "127.0.0.1:50051"
-    monkeypatch.setenv("GRADSTREAM_SERVER", "example.org:1")
-    assert server_address(None) == "example.org:1"
-    assert server_address("example.org:2") == "example.org:2"
-
-
 def test_no_proxy_between_programs_of_one_machine() -> None:
     assert ("grpc.enable_http_proxy", 0) in channel_options("127.0.0.1:1")
     assert ("grpc.enable_http_proxy", 0) not in channel_options("example.org:1")

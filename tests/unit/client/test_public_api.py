@@ -22,7 +22,7 @@ def test_exported_names() -> None:
         "ReplayResult", "ResourceExhaustedError",
         "Run", "Scaling",
         "ServerFaultError", "ServerInfo",
-        "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "Sweep", "SweepRun",
+        "ServerUnreachableError", "Spec", "SpecOptions", "Started", "StateChange", "Sweep", "SweepRun", "TLS",
         "TrainerInfo", "Uniform",
         "UnavailableError", "UnsupportedError", "Validation", "Violation", "__version__", "load",
     }  # fmt: skip

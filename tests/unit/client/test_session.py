@@ -37,6 +37,9 @@ class Failing:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
+    async def tls_fault(self) -> None:
+        return None
+
 
 def test_a_server_that_stops_takes_no_job() -> None:
     transport = Failing(DRAINING)

@@ -63,6 +63,9 @@ class Server:
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
 
+    async def tls_fault(self) -> None:
+        return None
+
 
 class Receiving:
     def __init__(self, server: Server, messages: int, refusal: GradstreamError) -> None:
