@@ -16,6 +16,8 @@ settings.register_profile("gradstream", deadline=None)
 settings.load_profile("gradstream")
 # Threads that share cores with other tests wait for each other many times as long as they compute.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# scikit-learn leaves out one of its checks of estimators without it. SciPy reads it when it is imported.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # A shell lets what it starts in the background ignore Ctrl-C, which the programs under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Set for tests that run several at a time; commands under test would take it for the width of their terminal.

@@ -161,6 +161,10 @@ class Bundle:
             own[bias] = own[bias] - own[weight] @ self.scaling.mean
         return own
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is prepared holds functions, which are not for pickle; it is prepared anew.
+        return {name: value for name, value in vars(self).items() if name != "_predictors"}
+
     def to_bytes(self) -> bytes:
         """The bundle as a zip archive; the same bundle gives the same bytes."""
         from gradstream.bundle.writing import archive

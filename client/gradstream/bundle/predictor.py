@@ -69,10 +69,22 @@ class Predictor:
         labels: NDArray[Any] = np.array(self._bundle.classes)[numbers]
         return labels
 
+    def scores(self, rows: Rows) -> Floats:
+        """What the last layer gives, shape (rows, outputs): predictions of numbers, and what probabilities of
+        classes are computed from. Rows and errors as those of `Bundle.predict`."""
+        return self._scores(self._encoder.encode(rows))
+
     # Numbers that grow out of range show in the predictions.
     @np.errstate(over="ignore", invalid="ignore")
     def predict_encoded(self, features: Floats) -> Floats:
         """Predictions for features (rows, features), encoded and finite, in the data's own units."""
+        scores = self._scores(features)
+        if self._bundle.loss.name == "log_loss":
+            return sigmoid(scores)
+        return softmax(scores) if self._bundle.loss.name == "cross_entropy" else scores
+
+    @np.errstate(over="ignore", invalid="ignore")
+    def _scores(self, features: Floats) -> Floats:
         scaling = self._bundle.scaling
         scaled = (features - scaling.mean) / scaling.scale if scaling else features
         numbers = scaled.astype(self._dtype, copy=False)
@@ -89,9 +101,7 @@ class Predictor:
     def _forward(self, numbers: Floats) -> Floats:
         for layer in self._layers:
             numbers = layer(numbers)
-        if self._bundle.loss.name == "log_loss":
-            return sigmoid(numbers)
-        return softmax(numbers) if self._bundle.loss.name == "cross_entropy" else numbers
+        return numbers
 
     def _step(self, layer: Layer) -> Callable[[Floats], Floats]:
         if isinstance(layer, Activation):
