@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from uuid import UUID
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gradstream.aio_transport import AsyncTransport
 from gradstream.convert import job_of
@@ -37,6 +38,7 @@ from gradstream.upload import ProgressCallback
 
 if TYPE_CHECKING:
     from gradstream.bundle import Bundle
+    from gradstream.bundle.table import Rows
 
 
 class AsyncRun(WatchedRun):
@@ -132,6 +134,20 @@ class AsyncModel(ModelInfo):
     async def load(self) -> "Bundle":
         """Fetch the model, to predict here with NumPy alone."""
         return await self._operations.load(self.name, self.version)
+
+    async def predict(self, rows: "Rows") -> NDArray[np.floating[Any]]:
+        """Ask the server for predictions, as `Model.predict` does."""
+        return await self._operations.predict(self.name, self.version, rows)
+
+    async def classify(self, rows: "Rows") -> NDArray[Any]:
+        """Ask the server for the most probable class of each row, as `Model.classify` does."""
+        return await self._operations.classify(self.name, self.version, rows)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import model_html
+
+        return model_html(self)
 
     async def delete(self) -> None:
         """Delete this version, for good."""

@@ -15,6 +15,7 @@ _ARGUMENTS = {
     "spec.validation.metrics": "metrics",
     "spec.validation": "validation",
     "spec.stopping.after_seconds": "stop_after_seconds",
+    "inputs": "rows",
     "begin.name": "name",
     "begin.size_bytes": "size",
 }

@@ -17,6 +17,7 @@ from gradstream.gradients import GradientCheck, ParameterGradient
 from gradstream.html import bar, card, line, table
 from gradstream.html_chart import Curve, chart
 from gradstream.job import Job, JobState
+from gradstream.model import ModelInfo
 from gradstream.run import WatchedRun
 from gradstream.spec import Spec
 from gradstream.sweep import WatchedSweep
@@ -102,6 +103,26 @@ def dataset_html(dataset: Dataset) -> str:
     )
 
 
+def model_html(model: ModelInfo) -> str:
+    """A model: what it is and how well it does."""
+    spec, measured = model.spec, [(name.replace("_", " "), _number(v)) for name, v in model.metrics.items()]
+    rows = [
+        ("model", spec.parts["model"].name),
+        ("trainer", f"{spec.trainer} on {model.receipt.device}"),
+        ("features", _limited_names(spec.feature_names)),
+        ("targets", _limited_names(spec.target_names)),
+        ("classes", _limited_names(spec.classes)),
+        ("trained", f"{counted(model.epochs, 'epoch')} in {duration(model.training_seconds)}"),
+        *measured,
+        ("created", f"{model.create_time:%Y-%m-%d %H:%M:%S} UTC"),
+    ]
+    return card(
+        f"model {model.name}:{model.version}",
+        table(row for row in rows if row[1]),
+        line(f"job {model.job}, parameters {model.receipt.parameter_digest[:_DIGEST]}"),
+    )
+
+
 def sweep_html(sweep: WatchedSweep) -> str:
     """The runs of a sweep, the best first."""
     ended = sum(run.ended for run in sweep.runs)
@@ -156,6 +177,11 @@ def _first(numbers: Sequence[float]) -> str:
     """The first of some numbers."""
     texts = [f"{each:.6g}" for each in numbers[:_MOST_ELEMENTS]]
     return ", ".join(texts + ["..."] * (len(numbers) > _MOST_ELEMENTS))
+
+
+def _limited_names(names: Sequence[str]) -> str:
+    """The first of some names."""
+    return ", ".join([*names[:_MOST_ELEMENTS], *["..."] * (len(names) > _MOST_ELEMENTS)])
 
 
 def _limited(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:

@@ -1,11 +1,19 @@
 """A job as it stands, as a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
-from gradstream.errors import Fault
+import numpy as np
+from numpy.typing import NDArray
+
+from gradstream.errors import FailedPreconditionError, Fault
 from gradstream.spec import Spec
+
+if TYPE_CHECKING:
+    from gradstream.bundle.table import Rows
+    from gradstream.model_operations import ModelOperations
 
 
 class JobState(StrEnum):
@@ -34,6 +42,25 @@ class ModelVersion:
 
     name: str
     version: int
+    _operations: "ModelOperations | None" = field(default=None, repr=False, compare=False)
+
+    def predict(self, rows: "Rows") -> NDArray[np.floating[Any]]:
+        """Ask the model of a result of `Run` for predictions, as `Model.predict` does.
+
+        What names a model elsewhere has no connection to ask it by, and raises FailedPreconditionError.
+        """
+        from gradstream.transport import finish
+
+        if self._operations is None:
+            raise FailedPreconditionError(
+                f"{self} is the name of a model, without a connection to it: ask client.model(...) of it",
+                code="FAILED_PRECONDITION",
+                reason="NO_CONNECTION",
+            )
+        return finish(self._operations.predict(self.name, self.version, rows))
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return ModelVersion, (self.name, self.version)  # connections stay where they are
 
     def __str__(self) -> str:
         return f"{self.name}:{self.version}"

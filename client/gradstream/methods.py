@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from gradstream.inference.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from gradstream.v1.dataset_pb2 import Dataset
 from gradstream.v1.dataset_service_pb2 import (
     DeleteDatasetRequest,
@@ -94,3 +95,5 @@ DOWNLOAD_MODEL = Method(_MODELS + "DownloadModel", DownloadModelRequest, Downloa
 # The messages of grpc.health.v1 have one field each, a text to ask and a number to answer: the wrapper
 # messages of protobuf are the same bytes, so a health check needs no further package.
 CHECK_HEALTH = Method("/grpc.health.v1.Health/Check", StringValue, Int32Value)
+
+MODEL_INFER = Method("/inference.GRPCInferenceService/ModelInfer", ModelInferRequest, ModelInferResponse)

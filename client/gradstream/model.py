@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gradstream.events import Receipt
 from gradstream.spec import Spec
@@ -13,6 +16,7 @@ from gradstream.transport import finish
 
 if TYPE_CHECKING:
     from gradstream.bundle import Bundle
+    from gradstream.bundle.table import Rows
     from gradstream.model_operations import ModelOperations
 
 ModelFormat = Literal["bundle", "onnx", "state_dict"]
@@ -71,6 +75,29 @@ class Model(ModelInfo):
     def load(self) -> "Bundle":
         """Fetch the model, to predict here with NumPy alone. Raises as `download` does, but no OSError."""
         return finish(self._operations.load(self.name, self.version))
+
+    def predict(self, rows: "Rows") -> NDArray[np.floating[Any]]:
+        """Ask the server for predictions (rows, targets); of a model of classes for probabilities: of the
+        second class (rows, 1) with `log_loss`, of each (rows, classes) with `cross_entropy`.
+
+        rows: in the data's own units, of any form that `Bundle.predict` takes. Many of them travel in pieces
+            of about 1 MiB, so they may be as many as there is memory for.
+
+        Raises InvalidArgumentError for rows that the model cannot be asked, NotFoundError when it was
+        deleted, and FailedPreconditionError when it is unloaded, or cannot be used.
+        """
+        return finish(self._operations.predict(self.name, self.version, rows))
+
+    def classify(self, rows: "Rows") -> NDArray[Any]:
+        """Ask the server for the most probable class of each row, shape (rows). Arguments and errors as those
+        of `predict`; InvalidArgumentError also for a model of numbers."""
+        return finish(self._operations.classify(self.name, self.version, rows))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from gradstream.html_views import model_html
+
+        return model_html(self)
 
     def delete(self) -> None:
         """Delete this version, for good. Its job stays as it is. Raises NotFoundError when it is gone."""

@@ -6,12 +6,15 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gradstream.convert_models import model_info_of
-from gradstream.errors import GradstreamError, ServerFaultError, UnavailableError
+from gradstream.errors import GradstreamError, InvalidArgumentError, ServerFaultError, UnavailableError
 from gradstream.job import ModelVersion
-from gradstream.methods import DELETE_MODEL, DOWNLOAD_MODEL, GET_MODEL, LIST_MODELS
+from gradstream.methods import DELETE_MODEL, DOWNLOAD_MODEL, GET_MODEL, LIST_MODELS, MODEL_INFER
 from gradstream.model import ModelFormat, ModelInfo
 from gradstream.names import name_of
 from gradstream.retry import Backoff
@@ -27,7 +30,10 @@ from gradstream.v1.model_service_pb2 import (
 
 if TYPE_CHECKING:
     from gradstream.bundle import Bundle
+    from gradstream.bundle.table import Rows
 
+PREDICTIONS, CLASSES = "predictions", "classes"
+"""The outputs of models."""
 PAGE_SIZE = 100
 _ENDINGS: dict[str, ModelFormat] = {".zip": "bundle", ".onnx": "onnx", ".safetensors": "state_dict"}
 _FORMATS: dict[str, model_pb2.ModelFormat.ValueType] = {
@@ -48,6 +54,8 @@ class ModelOperations:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._columns: dict[tuple[str, int], tuple[str, ...]] = {}
+        """Of the models that were asked by columns; a version has always the same."""
 
     async def get(self, name: str | ModelVersion, version: int | None) -> ModelInfo:
         """A model; the latest of its name, unless a version is given."""
@@ -86,6 +94,42 @@ class ModelOperations:
         file = await self.fetch(name, version, "bundle")
         content = io.BytesIO(file.content)
         return await self._session.transport.run(load, content, max(len(file.content), 1))
+
+    async def predict(self, name: str, version: int, rows: "Rows", output: str = PREDICTIONS) -> NDArray[Any]:
+        """An output of a model for rows, which travel piece by piece."""
+        from gradstream import prediction
+
+        given = prediction.read(rows)
+        names = await self._columns_of(name, version) if prediction.needs_names(given) else ()
+        answers = []
+        for first, inputs in prediction.pieces(prediction.inputs_of(given, names)):
+            request = prediction.request(name, version, inputs, output)
+            try:
+                answers.append(prediction.output_of(await self._session.call(MODEL_INFER, request)))
+            except InvalidArgumentError as error:
+                if not first:
+                    raise
+                raise InvalidArgumentError(
+                    f"{error}; counted from row {first + 1}, for rows travel piece by piece",
+                    code=error.code,
+                    reason=error.reason,
+                    violations=error.violations,
+                ) from error
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+    async def classify(self, name: str, version: int, rows: "Rows") -> NDArray[Any]:
+        """The most probable class of each row."""
+        return (await self.predict(name, version, rows, CLASSES))[:, 0]
+
+    async def _columns_of(self, name: str, version: int) -> tuple[str, ...]:
+        """The columns that a model has learnt from; empty where they have no names."""
+        key = name, version
+        if key not in self._columns:
+            spec = (await self._session.call(GET_MODEL, GetModelRequest(name=name, version=version))).spec
+            columns = [column.name for column in spec.dataset.feature_columns]
+            encoded = spec.dataset.encoded_features or spec.inline_data.feature_names
+            self._columns[key] = tuple(columns or encoded)
+        return self._columns[key]
 
     async def fetch(self, name: str, version: int, form: ModelFormat) -> File:
         """A model in a format, over connections that may break."""

@@ -53,7 +53,7 @@ class Reader:
         self.state = JobState.QUEUED
         self.jobs_ahead = 0
         self.started: Started | None = None
-        self._session = session
+        self.session = session
         self._stream: Stream[TrainingEvent] | None = None
         self._pending: deque[Event] = deque()
         self._position = 0
@@ -118,7 +118,7 @@ class Reader:
                     if await self._is_past_end():
                         return False
                     raise UnavailableError("the stream ended before the job did", code="UNAVAILABLE")
-                self._session.reached()
+                self.session.reached()
                 self._attached = True
                 if message.HasField("heartbeat"):
                     backoff = None
@@ -130,12 +130,12 @@ class Reader:
                     return True
             except GapError as gap:
                 self.leave()
-                backoff = backoff or self._session.backoff()
-                await self._session.wait(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
+                backoff = backoff or self.session.backoff()
+                await self.session.wait(backoff, UnavailableError(str(gap), code="UNAVAILABLE"))
             except GradstreamError as error:
                 self.leave()
-                backoff = backoff or self._session.backoff()
-                await self._session.wait(backoff, error, again=self._attached, starting=not self.tail.job)
+                backoff = backoff or self.session.backoff()
+                await self.session.wait(backoff, error, again=self._attached, starting=not self.tail.job)
         return False
 
     async def read_to_end(self) -> Completed:
@@ -145,7 +145,7 @@ class Reader:
         if self._end is None:
             # Reading began behind the last event: that one alone is read now, and not given out.
             last = Reader(
-                self._session, WatchJobRequest(job=self.tail.job, after_sequence=self.tail.sequence - 1)
+                self.session, WatchJobRequest(job=self.tail.job, after_sequence=self.tail.sequence - 1)
             )
             return await last.read_to_end()
         if isinstance(self._end, Completed):
@@ -157,19 +157,19 @@ class Reader:
 
     async def cancel(self) -> Job:
         """Ask the job to stop."""
-        return await self._session.call(CANCEL_JOB, CancelJobRequest(job=self.tail.job))
+        return await self.session.call(CANCEL_JOB, CancelJobRequest(job=self.tail.job))
 
     async def pause(self) -> Job:
         """Put the job aside."""
-        return await self._session.call(PAUSE_JOB, PauseJobRequest(job=self.tail.job))
+        return await self.session.call(PAUSE_JOB, PauseJobRequest(job=self.tail.job))
 
     async def resume(self) -> Job:
         """Let the job go on."""
-        return await self._session.call(RESUME_JOB, ResumeJobRequest(job=self.tail.job))
+        return await self.session.call(RESUME_JOB, ResumeJobRequest(job=self.tail.job))
 
     def another(self) -> "Reader":
         """One of the same job, from its first event on."""
-        return Reader(self._session, WatchJobRequest(job=self.tail.job))
+        return Reader(self.session, WatchJobRequest(job=self.tail.job))
 
     def take_turn(self) -> int:
         """Begin to read; the turn is to be given to `leave`."""
@@ -192,14 +192,14 @@ class Reader:
     def _open(self) -> Stream[TrainingEvent]:
         request = self.tail.request()
         if isinstance(request, TrainRequest):
-            return self._session.transport.open(TRAIN, request)
-        return self._session.transport.open(WATCH_JOB, request)
+            return self.session.transport.open(TRAIN, request)
+        return self.session.transport.open(WATCH_JOB, request)
 
     async def _is_past_end(self) -> bool:
         """Whether the job has ended, and its last event lies before the place that reading began at."""
         if not self.tail.job or not self.tail.sequence:
             return False
-        job = await self._session.call(GET_JOB, GetJobRequest(job=self.tail.job))
+        job = await self.session.call(GET_JOB, GetJobRequest(job=self.tail.job))
         self.state = state_of(job.state)
         self.tail.ended = self.state.final and job.last_sequence <= self.tail.sequence
         return self.tail.ended

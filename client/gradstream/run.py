@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from gradstream.convert import job_of
 from gradstream.events import Completed, Event, Started
 from gradstream.job import Job, JobState
+from gradstream.model_operations import ModelOperations
 from gradstream.reader import READ_BY_ANOTHER, Reader, Update
 from gradstream.transport import finish
 
@@ -120,15 +122,21 @@ class Run(WatchedRun):
     def result(self) -> Completed:
         """Wait for the end of the job and return what it gave. Events remain to be iterated.
 
+            predictions = run.result().model.predict(rows)
+
         Raises JobFailedError or JobCancelledError when the job has ended without a result; both tell what it
         had reached, as `result_so_far`.
         """
         turn = self._take_turn()
         try:
             with self._reading():
-                return finish(self._reader.read_to_end())
+                result = finish(self._reader.read_to_end())
         finally:
             self._reader.leave(turn)
+        if result.model is None:
+            return result
+        operations = ModelOperations(self._reader.session)
+        return replace(result, model=replace(result.model, _operations=operations))
 
     def cancel(self) -> Job:
         """Ask the job to stop, and return it as it then stands."""

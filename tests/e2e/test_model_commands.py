@@ -30,7 +30,7 @@ def test_from_training_to_a_file_and_back(server: RunningServer, tmp_path: Path)
     table = run("models", "--name", "weather", server=server).splitlines()
     assert table[0].split() == ["NAME", "VERSION", "MODEL", "TRAINER", "EPOCHS", "LOSS", "CREATED", "JOB"]
     assert [line.split()[:5] for line in table[1:]] == [
-        ["weather", "2", "linear", "manual", "3/3"],
+        ["weather", "latest", "2", "linear", "manual"],
         ["weather", "1", "linear", "manual", "100/100"],
     ]
     listed = [json.loads(line) for line in run("models", "--format", "json", server=server).splitlines()]
@@ -44,6 +44,14 @@ def test_from_training_to_a_file_and_back(server: RunningServer, tmp_path: Path)
     found = json.loads(run("model", "show", "weather:latest", "--format", "json", server=server))
     assert (found["version"], found["epochs"]) == (2, 3)
     assert found["receipt"]["parameter_digest"] != first["receipt"]["parameter_digest"]
+
+    assert run("predict", "weather:1", "0,10,2", "-1,10,2", server=server).split() == ["19.49", "19.6538"]
+    by_name = "wind=2,precipitation=0,temp_min=10"
+    told = json.loads(run("predict", "weather:1", by_name, "--format", "json", server=server))
+    assert told == {"predictions": [pytest.approx(19.49, abs=1e-3)]}
+    refused = run("predict", "weather", "0,10", server=server, code=2)
+    assert "ROW is [2]; it has to be [rows, 3]: 'precipitation', 'temp_min', 'wind'" in refused
+    assert "there is no option --predict" in run("predict", "weather", "--predict", server=server, code=2)
 
     file = tmp_path / "model.zip"
     assert run("model", "get", "weather:1", "-o", str(file), server=server) == f"{file}\n"

@@ -121,7 +121,7 @@ def _places(column: InputColumn) -> dict[Any, int]:
 
 
 def _place(places: dict[Any, int], value: Any) -> int:
-    if _is_missing(value):
+    if is_missing(value):
         return _MISSING
     try:
         return _UNKNOWN if isinstance(value, bool) else places.get(value, _UNKNOWN)
@@ -129,7 +129,7 @@ def _place(places: dict[Any, int], value: Any) -> int:
         return _UNKNOWN
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """Whether it is None, NaN or what pandas has for a missing value."""
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType"
 
@@ -170,7 +170,7 @@ def _wide(values: NDArray[Any]) -> Floats:
 
 
 def _number(name: str, row: int, value: Any) -> float:
-    if _is_missing(value):
+    if is_missing(value):
         return float("nan")
     if isinstance(value, int | float | Decimal | np.number | np.bool) and not isinstance(value, complex):
         try:

@@ -32,6 +32,7 @@ COMMANDS = {
     "plot": Entry("gradstream.cli.plot:plot", "Draw the losses of jobs, on the terminal or as an image."),
     "models": Entry("gradstream.cli.models:models", "List models, newest first."),
     "model": Entry("gradstream.cli.model:model", "Show, take away and delete models."),
+    "predict": Entry("gradstream.cli.predict:predict", "Ask a model on the server for predictions."),
     "data": Entry("gradstream.cli.data:data", "Upload, list, show and delete tables to train on."),
     "pause": Entry("gradstream.cli.pause:pause", "Put a job aside; its worker is free for others."),
     "resume": Entry("gradstream.cli.resume:resume", "Let a paused job go on where it was."),

@@ -19,6 +19,7 @@ _OPTIONS = {
     "max_memory_bytes": "--max-memory",
     "metrics": "--metric",
     "job": "JOB",
+    "rows": "ROW",
     "source": "the file",
     "name": "the name",
     "model_name": "--name",

@@ -31,10 +31,12 @@ def models(*, name: str, limit: int, format_: str, server: str | None) -> None:
         click.echo(f"no models named {name}" if name else "no models", err=True)
         return
     validated = any("validation_loss" in model.metrics for model in shown)
+    # Newest first, so each name begins with its latest.
+    latest = {model.name: model for model in reversed(shown)}.values()
     rows = [
         [
             model.name,
-            str(model.version),
+            f"latest {model.version}" if model in latest else str(model.version),
             model.spec.parts["model"].name,
             model.spec.trainer,
             f"{model.epochs:,}/{model.spec.epochs:,}",

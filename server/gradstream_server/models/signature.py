@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from gradstream.bundle import Bundle, InputColumn
@@ -83,7 +84,7 @@ class Signature:
 
     def _matrix(self, tensor: Tensor) -> NDArray[Any]:
         if tensor.datatype == TEXT:
-            what = f"is {TEXT}; a matrix has to be numbers: {_NUMBERS}"
+            what = f"is {TEXT}, text; a matrix has to be numbers: {_NUMBERS}"
             raise _refused("inputs[0].datatype", what)
         shape = tensor.values.shape
         # A flat one is one row, or a row a number where there is one feature.
@@ -100,11 +101,13 @@ class Signature:
             what = f"is {list(values.shape)}; a column, here {tensor.name!r}, has to be [rows] or [rows, 1]"
             raise _refused(f"inputs[{i}].shape", what)
         texts = column.categories and isinstance(column.categories[0], str)
+        if texts and values.dtype.kind == "f" and np.isnan(values).all():
+            return np.full(values.size, None, object)  # missing, of whatever type
         if texts and tensor.datatype != TEXT:
             what = f"is {tensor.datatype}; {tensor.name!r} holds text, as {TEXT}: {listed(column.categories)}"
             raise _refused(f"inputs[{i}].datatype", what)
         if tensor.datatype == TEXT and not column.categories:
-            what = f"is {TEXT}; {tensor.name!r} has to be numbers: {_NUMBERS}"
+            what = f"is {TEXT}, text; {tensor.name!r} has to be numbers: {_NUMBERS}"
             raise _refused(f"inputs[{i}].datatype", what)
         values = values.reshape(-1)
         if tensor.datatype == TEXT and "" not in column.categories:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.server import RunningServer
 
 from gradstream import Client
@@ -64,3 +65,26 @@ def test_tritonclient_works_unchanged(server: RunningServer) -> None:
     ]
     assert seen["loaded"] == [[["1", "READY", ""], ["2", "READY", ""]], True]
     assert seen["refused to load"][0] == "StatusCode.NOT_FOUND"
+
+
+@pytest.mark.parametrize("imports", ["tritonclient.grpc, gradstream", "gradstream.client, tritonclient.grpc"])
+def test_both_clients_live_in_one_process(server: RunningServer, imports: str) -> None:
+    """A user of both would have to choose."""
+    with Client(server.address) as client:
+        model = client.train(X, Y, epochs=1, dtype="float64", initial_parameters=LEARNT).result().model
+    assert model
+    program = f"""
+import {imports}
+from tritonclient import grpc as triton
+import gradstream, numpy, sys
+rows = numpy.array([[1.0, 2.0]])
+features = triton.InferInput("features", rows.shape, "FP64")
+features.set_data_from_numpy(rows)
+theirs = triton.InferenceServerClient(sys.argv[1]).infer(sys.argv[2], [features]).as_numpy("predictions")
+print(theirs.item(), gradstream.Client(sys.argv[1]).model(sys.argv[2]).predict(rows).item())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, server.address, model.name],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("1.0 1.0\n", 0), done.stderr

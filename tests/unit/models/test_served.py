@@ -117,7 +117,10 @@ def test_classes_have_names() -> None:
     [
         ({"features": [[1.0]]}, r"inputs\[0\].shape: is \[1, 1\]; it has to be \[rows, 2\]: 'x1', 'x2'"),
         ({"features": [[[1.0, 2.0]]]}, r"is \[1, 1, 2\]; it has to be \[rows, 2\]"),
-        ({"features": np.array([["1", "2"]], object)}, r"inputs\[0\].datatype: is BYTES; a matrix has to be"),
+        (
+            {"features": np.array([["1", "2"]], object)},
+            r"inputs\[0\].datatype: is BYTES, text; a matrix has to be",
+        ),
         (
             {"predict": [[1.0, 2.0]]},
             r"is 'predict', which is no input .* takes 'features' as \[rows, 2\], or",
@@ -130,7 +133,10 @@ def test_classes_have_names() -> None:
             {"x1": [[1.0, 2.0]], "x2": [1.0]},
             r"\[0\].shape: is \[1, 2\]; a column, here 'x1', has to be \[rows\]",
         ),
-        ({"x1": np.array(["1"], object), "x2": [1.0]}, r"\[0\].datatype: is BYTES; 'x1' has to be numbers"),
+        (
+            {"x1": np.array(["1"], object), "x2": [1.0]},
+            r"\[0\].datatype: is BYTES, text; 'x1' has to be numbers",
+        ),
     ],
 )
 def test_inputs_that_are_refused(inputs: dict[str, Any], told: str) -> None:
