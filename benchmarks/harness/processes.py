@@ -1,5 +1,6 @@
 """What Linux tells of a process in /proc."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,15 @@ def memory(process: int) -> Memory:
     mebibytes = {name: int(kibibytes) / 1024 for name, kibibytes in re.findall(r"(\w+): +(\d+) kB", text)}
     own = mebibytes["Private_Clean"] + mebibytes["Private_Dirty"]
     return Memory(mebibytes["Rss"], mebibytes["Pss"], own, mebibytes["Anonymous"])
+
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_s(process: int) -> float:
+    """CPU time that a process has used, in seconds."""
+    user, system = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / _TICKS
 
 
 def descendants(process: int) -> Iterator[int]:

@@ -47,6 +47,7 @@ from gradstream_server.rpc.datasets import DatasetServicer
 from gradstream_server.rpc.guard import Guard
 from gradstream_server.rpc.inference import InferenceServicer
 from gradstream_server.rpc.models import ModelServicer
+from gradstream_server.rpc.registration import unregistered
 from gradstream_server.rpc.system import SystemServicer
 from gradstream_server.rpc.training import TrainingServicer
 from gradstream_server.stores.checkpoints import FileCheckpoints
@@ -181,18 +182,17 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
+        server = unregistered(self._grpc)
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
-            TrainingServicer(self._service, gradients, config.heartbeat), self._grpc
+            TrainingServicer(self._service, gradients, config.heartbeat), server
         )
-        dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(
-            DatasetServicer(self._datasets), self._grpc
-        )
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._models), self._grpc)
-        system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), self._grpc)
+        dataset_service_pb2_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(self._datasets), server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._models), server)
+        system_service_pb2_grpc.add_SystemServiceServicer_to_server(SystemServicer(self._service), server)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceServicer(self._serving, lambda: not self._stopping.is_set()), self._grpc
+            InferenceServicer(self._serving, lambda: not self._stopping.is_set()), server
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection(
             [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc
         )
