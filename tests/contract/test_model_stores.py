@@ -165,3 +165,15 @@ def test_names_are_those_of_the_newest_models(stores: Stores) -> None:
     for name, version in (("old", 1), ("a", 1), ("b", 1), ("a", 2)):
         left(stores, name, version)
     assert stores.models.names(2) == ["a", "b"]
+
+
+def test_a_job_that_is_kept_when_it_has_ended_leaves_its_model(stores: Stores) -> None:
+    """A training of a moment would leave none."""
+    left(stores, "house-prices", 1)
+    write = ended(replace(new_job(), state=JobState.RUNNING), "house-prices", 2)
+    stores.jobs.create(write)
+    assert stores.models.get("house-prices") == write.model
+    again = ended(replace(new_job(), state=JobState.RUNNING), "house-prices", 2)
+    with pytest.raises(VersionTaken):
+        stores.jobs.create(again)
+    assert stores.jobs.get(again.job.id) is None

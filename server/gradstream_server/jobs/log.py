@@ -8,7 +8,6 @@ own pace.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,14 +18,17 @@ from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import Draining, JobNotFound, SequenceBeyondLog
 from gradstream_server.jobs.events import Event, result_of
 from gradstream_server.jobs.job import IllegalTransition, Job, JobState, advance
+from gradstream_server.jobs.log_writer import Entry, LogWriter
 from gradstream_server.jobs.model import Model
-from gradstream_server.jobs.store import JobStore, VersionTaken, Write
+from gradstream_server.jobs.store import JobStore, Write
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _TAIL_BYTES = 1 << 20
 _PAGE_BYTES = 256 << 10
+_ENDED = 16
+"""Logs that have ended and are still at hand."""
 
 
 @dataclass
@@ -52,18 +54,6 @@ class _LiveLog:
         self.grown = asyncio.Event()
 
 
-@dataclass
-class _Entry:
-    """What is on its way to the store."""
-
-    write: Write
-    new: bool
-    """Whether the job is."""
-    stored: "asyncio.Future[Job]"
-    with_version: Callable[[int], Write]
-    """The same with another version of the model that it leaves."""
-
-
 class EventLog:
     """Appends to logs and tails them. Lives on one event loop."""
 
@@ -71,23 +61,24 @@ class EventLog:
         self._store = store
         self._codec = codec
         self._live: dict[str, _LiveLog] = {}
-        self._pending: deque[_Entry] = deque()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._ended: dict[str, _LiveLog] = {}
+        """The logs that have ended last."""
         self._draining = False
         self.models_left = 0
         """How many models jobs have left since this log was opened."""
-        # One thread writes: SQLite has one writer, and appends that gather meanwhile share a transaction.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._writer = LogWriter(store, self._settle)
 
-    def create(self, job: Job, *events: Event) -> "asyncio.Future[Job]":
+    def create(self, job: Job, *events: Event, gather_s: float = 0) -> "asyncio.Future[Job]":
         """Keep a new job with its first events, all or nothing.
 
         More can be appended at once; nobody finds the job before it is stored. The result fails with what the
         store raises, such as RequestIdTaken, and then there is no such job.
+
+        Args:
+            gather_s: how long to wait for what is appended next, to store both in one transaction.
         """
         self._live[job.id] = _LiveLog(job, job)
-        return self._write(job.id, events, new=True)
+        return self._write(job.id, events, new=True, gather_s=gather_s)
 
     def adopt(self, job: Job) -> None:
         """Go on with the log of an unfinished job that an earlier server has left."""
@@ -124,18 +115,20 @@ class EventLog:
         Raises:
             JobNotFound: there is no such job.
         """
-        found = self.find(job) or await asyncio.to_thread(self._store.get, job)
+        ended = self._ended.get(job)
+        found = ended.stored if ended else self.find(job) or await asyncio.to_thread(self._store.get, job)
         if found is None:
             raise JobNotFound(job)
         return found
 
     async def delete(self, job: str) -> None:
         """Remove a job that has ended, and its log."""
+        self._ended.pop(job, None)
         await self.in_turn(self._store.delete, job)
 
     async def in_turn(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what else writes, in turn with the logs."""
-        return await asyncio.get_running_loop().run_in_executor(self._writer, partial(work, *args, **kwargs))
+        return await self._writer.in_turn(partial(work, *args, **kwargs))
 
     async def tail(
         self, job: str, after: int, idle_s: float | None = None
@@ -155,7 +148,7 @@ class EventLog:
         if after > last:
             raise SequenceBeyondLog(job, after, last)
         # Held on to: a log that ends meanwhile leaves `_live`, but its newest events are still here.
-        live = self._live.get(job)
+        live = self._live.get(job) or self._ended.get(job)
         patience_s = idle_s if idle_s is None or after < last else 0
         while True:
             grown = live.grown if live else None
@@ -186,8 +179,7 @@ class EventLog:
 
     async def close(self) -> None:
         """Finish writing."""
-        await self._idle.wait()
-        self._writer.shutdown()
+        await self._writer.close()
 
     async def _read(self, job: str, live: _LiveLog | None, after: int) -> Sequence[EventRecord]:
         if live:
@@ -213,78 +205,43 @@ class EventLog:
             model = Model(job.left_as, job.model_version, job.id, time, job.spec, outcome)
         return Write(job, records, model)
 
-    def _write(self, job: str, events: Sequence[Event], new: bool = False) -> "asyncio.Future[Job]":
+    def _write(
+        self, job: str, events: Sequence[Event], new: bool = False, gather_s: float = 0
+    ) -> "asyncio.Future[Job]":
         live = self._live.get(job)
         if live is None:
             raise IllegalTransition(f"job {job} has ended")
         encode = partial(self._encode, live.job, events, datetime.now(UTC))
         write = encode()
         live.job = write.job
-        entry = _Entry(write, new, asyncio.get_running_loop().create_future(), encode)
-        self._pending.append(entry)
-        if self._idle.is_set():
-            self._idle.clear()
-            self._write_next()
+        entry = Entry(write, new, asyncio.get_running_loop().create_future(), encode)
+        self._writer.add(entry, gather_s)
         return entry.stored
 
-    def _write_next(self) -> None:
-        """Hand over what has gathered: a new job alone, or all events up to the next new job."""
-        batch = [self._pending.popleft()]
-        while self._pending and not batch[0].new and not self._pending[0].new:
-            batch.append(self._pending.popleft())
-        self._writer.submit(self._store_batch, batch, asyncio.get_running_loop())
-
-    def _store_batch(self, batch: "list[_Entry]", loop: asyncio.AbstractEventLoop) -> None:
-        """The writer thread's part."""
-        error = None
-        try:
-            if batch[0].new:
-                self._store.create(batch[0].write)
-            else:
-                self._append(batch)
-        except Exception as caught:  # noqa: BLE001 - whatever it is, those who wait for it have to know
-            error = caught
-        loop.call_soon_threadsafe(self._settle, batch, error)
-
-    def _append(self, batch: "list[_Entry]") -> None:
-        """Store a batch, with versions for the models of names that were asked for."""
-        named = [entry for entry in batch if entry.write.model and entry.write.job.model_name]
-        while True:
-            given: dict[str, int] = {}
-            for entry in named:
-                assert entry.write.model
-                name = entry.write.model.name
-                given[name] = 1 + (given.get(name) or self._store.last_version(name))
-                entry.write = entry.with_version(given[name])
-            try:
-                return self._store.append([entry.write for entry in batch])
-            except VersionTaken:
-                # Another server was faster; or somebody has called a model as a job is called.
-                named = [entry for entry in batch if entry.write.model]
-
-    def _settle(self, batch: "list[_Entry]", error: Exception | None) -> None:
-        """Tell those who wait what became of a batch, and hand over the next."""
+    def _settle(self, batch: Sequence[Entry], error: Exception | None) -> None:
+        """Tell those who wait what became of a batch."""
         if error:
             self._forget(error, batch)
-        else:
-            for entry in batch:
-                job = entry.write.job
-                self.models_left += entry.write.model is not None
-                self._live[job.id].publish(entry.write)
-                if job.ended:
-                    del self._live[job.id]
-                if not entry.stored.cancelled():
-                    entry.stored.set_result(job)
-        if self._pending:
-            self._write_next()
-        else:
-            self._idle.set()
+            return
+        for entry in batch:
+            job = entry.write.job
+            self.models_left += entry.write.model is not None
+            self._live[job.id].publish(entry.write)
+            if job.ended:
+                self._remember(job.id, self._live.pop(job.id))
+            if not entry.stored.cancelled():
+                entry.stored.set_result(job)
 
-    def _forget(self, error: Exception, batch: "list[_Entry]") -> None:
+    def _remember(self, job: str, ended: _LiveLog) -> None:
+        """Keep a log that has just ended at hand: who has started the job is about to read it."""
+        self._ended[job] = ended
+        if len(self._ended) > _ENDED:
+            del self._ended[next(iter(self._ended))]
+
+    def _forget(self, error: Exception, batch: Sequence[Entry]) -> None:
         """Nothing of a batch was stored, and so nothing that follows it can be: logs have no gaps."""
         failed = {entry.write.job.id for entry in batch}
-        following = [entry for entry in self._pending if entry.write.job.id in failed]
-        self._pending = deque(entry for entry in self._pending if entry.write.job.id not in failed)
+        following = self._writer.take_back(failed)
         for job in failed:
             self._live[job].job = self._live[job].stored
         if batch[0].new:

@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ID_BYTES = 10  # 16 letters and digits in base 32
+_GATHER_S = 0.005
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
 _LARGE_REQUEST = 50_000
 
@@ -167,7 +168,8 @@ class JobService:
         try:
             async with self._data.kept(job.data_digest, data) if data else nullcontext():
                 first = [queued(place.jobs_ahead)] + [StateChange(JobState.RUNNING)] * place.starts
-                created = self._log.create(job, *first)
+                # A short training has ended within moments: then one transaction keeps all of it.
+                created = self._log.create(job, *first, gather_s=_GATHER_S if place.starts else 0)
                 taken = True
                 started = replace(job, state=JobState.RUNNING, attempt=1) if place.starts else job
                 kept = await self._runner.take(place, started, spec, created)

@@ -37,10 +37,12 @@ class JobStore(Protocol):
     """Jobs and their logs. Methods block and may be called from several threads."""
 
     def create(self, write: Write) -> None:
-        """Keep a new job with its first events, or nothing at all.
+        """Keep a new job with its first events, and the model that it leaves when it has ended with them, or
+        nothing at all.
 
         Raises:
             RequestIdTaken: a job with its request id is there already.
+            VersionTaken: the model cannot have the version that it is given.
             StorageFull: there is no room for it.
         """
         ...

@@ -53,22 +53,22 @@ class SqlJobStore:
         def insert_all() -> None:
             self._database.writing.execute(_INSERT_JOB, row)
             self._insert_events(write)
+            self._insert_models([write])
 
         try:
             self._database.commit(insert_all)
         except IntegrityError as error:
             if self.find_request(write.job.request_id):
                 raise RequestIdTaken(write.job.request_id) from error
+            if self._is_version_taken([write]):
+                raise VersionTaken from error
             raise
 
     def append(self, writes: Sequence[Write]) -> None:
-        models = [write.model for write in writes if write.model]
-
         def insert_all() -> None:
             for write in writes:
                 self._insert_events(write)
-            if models:
-                self._database.writing.execute(_INSERT_MODELS, [vars(model) for model in models])
+            self._insert_models(writes)
             latest = {write.job.id: write.job for write in writes}
             self._database.writing.execute(
                 _UPDATE_JOB,
@@ -81,7 +81,7 @@ class SqlJobStore:
         try:
             self._database.commit(insert_all, at_any_rate=any(map(_has_to_be_kept, writes)))
         except IntegrityError as error:
-            if any(self.last_version(model.name) >= model.version for model in models):
+            if self._is_version_taken(writes):
                 raise VersionTaken from error
             raise
 
@@ -187,6 +187,15 @@ class SqlJobStore:
                 for record in write.events
             ]
             self._database.writing.execute(_INSERT_EVENTS, rows)
+
+    def _insert_models(self, writes: Sequence[Write]) -> None:
+        if models := [vars(write.model) for write in writes if write.model]:
+            self._database.writing.execute(_INSERT_MODELS, models)
+
+    def _is_version_taken(self, writes: Sequence[Write]) -> bool:
+        """Whether that is why models could not be kept."""
+        models = [write.model for write in writes if write.model]
+        return any(self.last_version(model.name) >= model.version for model in models)
 
 
 def _has_to_be_kept(write: Write) -> bool:

@@ -74,12 +74,12 @@ class InProcessExecutor:
                 yield [self.fails.popleft()]
                 return
             for epoch in range(task.reported_epochs + 1, task.spec.epochs):
-                yield [_epochs(epoch)]
+                yield [epochs(epoch)]
                 if task.job in self.stopped:
                     yield [Checkpointed(epoch, f"{task.attempt}-{epoch}")]
                     yield Interrupted(result_so_far=completed(epoch))
                     return
-            yield [_epochs(task.spec.epochs), completed(task.spec.epochs)]
+            yield [epochs(task.spec.epochs), completed(task.spec.epochs)]
         finally:
             self._running -= 1
             self._attempts.remove(task.job)
@@ -108,7 +108,8 @@ class InProcessExecutor:
         await self._ended[job].wait()
 
 
-def _epochs(epoch: int) -> EpochUpdates:
+def epochs(epoch: int) -> EpochUpdates:
+    """What is told of an epoch."""
     return EpochUpdates(np.array([epoch]), np.array([1 / epoch]), {})
 
 

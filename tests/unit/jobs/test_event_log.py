@@ -103,6 +103,33 @@ async def test_appends_that_come_while_the_store_writes_share_a_transaction(stor
             assert (await log.get(job.id)).epochs_done == 3
 
 
+async def test_what_a_new_job_tells_within_moments_shares_its_transaction(store: HeldStore) -> None:
+    """A short training would wait for the disk twice."""
+    async with log_of(store) as log:
+        job = new_job()
+        created = log.create(job, QUEUED, RUNNING, gather_s=60)
+        ended = log.append(job.id, epoch(1), FAILED)
+        assert ((await created).state, (await ended).state) == ("RUNNING", "FAILED")
+        assert not store.appends
+        assert sequences(store.events(job.id, 0, 1 << 20)) == [1, 2, 3, 4]
+        assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
+
+
+async def test_a_new_job_is_stored_though_it_tells_nothing(store: HeldStore) -> None:
+    """Who starts a job would wait until it has something to tell."""
+    async with log_of(store) as log:
+        assert (await log.create(new_job(), QUEUED, RUNNING, gather_s=0.001)).state == "RUNNING"
+
+
+async def test_a_new_job_does_not_hold_up_others(store: HeldStore) -> None:
+    """Every new job would cost all others a moment."""
+    async with log_of(store) as log:
+        created = log.create(new_job(), QUEUED, gather_s=60)
+        other = await log.create(new_job(), QUEUED)
+        assert created.done()
+        assert other.state == "QUEUED"
+
+
 async def test_a_reader_who_is_far_behind_reads_from_the_store(store: HeldStore) -> None:
     """A slow client would cost the server memory, or lose events."""
     async with log_of(store) as log:

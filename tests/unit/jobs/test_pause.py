@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.jobs.in_process import HeldStore, checkpoint
+from tests.unit.jobs.in_process import HeldStore, checkpoint, epochs
 from tests.unit.jobs.serving import serving
 
 from gradstream_server.jobs.errors import (
@@ -140,6 +140,7 @@ async def test_pausing_a_job_whose_worker_has_just_died(store: HeldStore) -> Non
     async with serving(store, max_restarts=0) as its:
         store.hold("append")
         job = await its.create()
+        its.executor.tells.append([epochs(1)])
         its.executor.dies.append(Fault(FaultReason.WORKER_DIED, "its worker was killed by SIGKILL"))
         its.executor.let_go(job.id)
         await its.executor.has_ended(job.id)

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.unit.jobs.in_process import HeldStore
+from tests.unit.jobs.in_process import HeldStore, eventually
 from tests.unit.jobs.serving import serving
 
 from gradstream.v1 import event_pb2
@@ -51,7 +51,7 @@ async def test_as_many_run_at_once_as_there_are_slots(store: HeldStore) -> None:
         assert its.service.load == (3, 3, 3)
         await its.end(*jobs)
         assert its.executor.most_at_once == 3
-        assert its.service.load == (3, 0, 0)
+        await eventually(lambda: its.service.load == (3, 0, 0))
 
 
 async def test_the_log_of_a_job_that_nothing_disturbs(store: HeldStore) -> None:

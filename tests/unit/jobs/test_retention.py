@@ -58,6 +58,7 @@ async def test_a_watcher_of_a_job_that_is_deleted_is_told(store: HeldStore) -> N
     async with serving(store) as its:
         job = await its.create(epochs=3000)
         await its.end(job)
+    async with serving(store) as its:  # It reads from the store.
         watching = its.service.watch(job.id, 0)
         await anext(watching)
         await its.service.delete(job.id)
