@@ -17,6 +17,8 @@ ARGS ?=
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# The tests start the command hundreds of times: what it has compiled is kept, whatever the surroundings prefer.
+unexport PYTHONDONTWRITEBYTECODE
 
 # A container engine that answers; the docker client alone is not one.
 ENGINE ?= $(shell for engine in docker podman; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
