@@ -212,13 +212,16 @@ def _add_selection(
 
 
 def _names(given: Sequence[str] | None, table: ArrayLike) -> list[str]:
-    """The names given, else the names that a data frame or a series brings along."""
-    if given is not None:
-        return [str(name) for name in given]
+    """The names given, else those that a table brings along."""
+    return names_in(table) if given is None else [str(name) for name in given]
+
+
+def names_in(table: ArrayLike) -> list[str]:
+    """The names that a data frame or a series brings along; empty where there are none."""
     columns = getattr(table, "columns", None)
     if columns is None:
-        name = getattr(table, "name", None)
-        columns = [] if name is None else [name]
+        # A series of polars that was given no name has an empty one.
+        columns = [name] if (name := getattr(table, "name", None)) else []
     names = list(columns)
     return names if all(isinstance(name, str) for name in names) else []
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 import numpy as np
+import pandas
+import polars
 import pytest
 from google.protobuf.json_format import MessageToDict
 from numpy.typing import ArrayLike
@@ -250,3 +252,19 @@ class Frame:
 
 def test_names_of_a_data_frame_come_along() -> None:
     assert list(build_spec(Frame(), [1.0, 2.0]).inline_data.feature_names) == ["height", "width"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [
+        (polars.Series("price", [1.0, 2.0]), ["price"]),
+        (polars.Series([1.0, 2.0]), []),
+        (pandas.Series([1.0, 2.0], name="price"), ["price"]),
+        (pandas.Series([1.0, 2.0]), []),
+        (pandas.Series([1.0, 2.0], name=7), []),
+        (pandas.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}), ["a", "b"]),
+    ],
+)
+def test_names_that_tables_bring_along(targets: Any, names: list[str]) -> None:
+    """A series without a name would be refused for its empty one."""
+    assert list(build_spec([[1.0], [2.0]], targets).inline_data.target_names) == names
