@@ -1,13 +1,14 @@
 """Models from the command line."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from tests.command import gradstream
 from tests.server import RunningServer
 
-import gradstream as package
 from gradstream import Client
 
 WEATHER = str(Path(__file__).parents[2] / "examples/data/seattle-weather.csv")
@@ -55,8 +56,18 @@ def test_from_training_to_a_file_and_back(server: RunningServer, tmp_path: Path)
 
     file = tmp_path / "model.zip"
     assert run("model", "get", "weather:1", "-o", str(file), server=server) == f"{file}\n"
-    predictions = package.load(file).predict([{"precipitation": 0, "temp_min": 10, "wind": 2}])
-    assert predictions[0, 0] == pytest.approx(19.49, abs=0.01)
+    program = """
+import sys, gradstream
+rows = [{"precipitation": 0, "temp_min": 10, "wind": 2}]
+print(gradstream.load(sys.argv[1]).predict(rows)[0, 0], {"grpc", "torch", "pyarrow"} & set(sys.modules))
+"""
+    asked = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program, file], capture_output=True, text=True, check=False
+    )
+    assert (asked.returncode, asked.stderr) == (0, "")
+    prediction, needed = asked.stdout.split(None, 1)
+    assert float(prediction) == pytest.approx(19.49, abs=0.01)
+    assert needed == "set()\n"  # where it predicts there may be neither a server nor torch
     onnx = run("model", "get", "weather:1", "-o", str(tmp_path), "--format", "onnx", server=server)
     assert onnx == f"{tmp_path / 'weather-1.onnx'}\n"
 

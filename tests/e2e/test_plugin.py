@@ -10,6 +10,8 @@ import pytest
 from tests.command import gradstream
 from tests.server import RunningServer, environment, running_server
 
+from gradstream import FailedPreconditionError, load
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -52,6 +54,22 @@ def test_it_learns_what_a_line_cannot(server: RunningServer) -> None:
     first, second = (json.loads(done.stdout.splitlines()[-1]) for done in (line, waves))
     assert second["final_loss"] < 0.95 * first["final_loss"]
     assert list(second["parameters"]) == ["frequencies", "phases", "linear.weight", "linear.bias"]
+
+
+def test_its_model_can_be_taken_away_but_not_asked_elsewhere(server: RunningServer, tmp_path: Path) -> None:
+    """A person would get numbers that mean nothing, or an error that says nothing."""
+    given = ("--trainer", "module", "--model", "fourier", "--epochs", "2", "--name", "waves")
+    assert gradstream("train", *given, server=server.address).returncode == 0
+    file = str(tmp_path / "waves.zip")
+    assert gradstream("model", "get", "waves", "-o", file, server=server.address).stdout == f"{file}\n"
+    bundle = load(file)
+    assert list(bundle.parameters) == ["frequencies", "phases", "linear.weight", "linear.bias"]
+    with pytest.raises(FailedPreconditionError, match=r"'fourier', an installed module, .* ask a server"):
+        bundle.predict([[5.0]])
+    refused = gradstream("model", "get", "waves", "-o", str(tmp_path / "waves.onnx"), server=server.address)
+    assert refused.returncode != 0
+    assert "fourier" in refused.stderr
+    assert [each.name for each in tmp_path.iterdir()] == ["waves.zip"]
 
 
 def test_an_option_that_does_not_fit_is_told(server: RunningServer) -> None:
