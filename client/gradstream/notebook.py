@@ -1,6 +1,8 @@
 """A run in a notebook: drawn anew while it trains. Needs IPython only where IPython itself calls it."""
 
+import sys
 import time
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +16,32 @@ if TYPE_CHECKING:
 _REFRESH_S = 0.2
 
 
+def is_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which shows pictures, and no terminal or program."""
+    ipython: Any = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
 def show(run: "Run") -> None:
     """Show a run to its end, and leave the picture there; interrupting the kernel leaves the job.
 
     Where IPython runs in a terminal, which has no pictures, its text is printed instead.
     """
-    display: Any = import_module("IPython.display").display
-    shell: Any = import_module("IPython").get_ipython()
-    if not hasattr(shell, "kernel"):
+    if not is_notebook():
         print(repr(run))
         return
+    with suppress(JobEndedError, KeyboardInterrupt):
+        follow(run, "left: the job goes on; show the run again, or cancel it with run.cancel()")
+
+
+def follow(run: "Run", interrupted: str) -> None:
+    """Show a run in a notebook to its end, and leave the picture there.
+
+    interrupted: what it says when the kernel was interrupted.
+
+    Raises what ends it early: JobEndedError, KeyboardInterrupt, a GradstreamError of the connection.
+    """
+    display: Any = import_module("IPython.display").display
     handle = display(_bundle(run), raw=True, display_id=True)
     drawn_at = time.monotonic()
     result, trouble = None, ""
@@ -33,12 +51,11 @@ def show(run: "Run") -> None:
                 handle.update(_bundle(run), raw=True)
                 drawn_at = time.monotonic()
         result = run.result()
-    except JobEndedError as error:
-        trouble = error.message
-    except KeyboardInterrupt:
-        trouble = "left: the job goes on; show the run again, or cancel it with run.cancel()"
     except GradstreamError as error:
         trouble = error.message
+        raise
+    except KeyboardInterrupt:
+        trouble = interrupted
         raise
     finally:
         handle.update(_bundle(run, result, trouble), raw=True)

@@ -48,14 +48,17 @@ display(run)
 assert len([event for event in run if isinstance(event, EpochUpdate)]) == 3000
 failed = Client().train(trainer="manual", learning_rate=1.0, epochs=1000)
 display(failed)
+from gradstream.sklearn import GradstreamRegressor
+model = GradstreamRegressor(trainer="manual", epochs=30, progress=True).fit([[1.0], [2.0]], [1.0, 2.0])
 failed
 """
     cell = nbformat.v4.new_code_cell(code)
     shown = execute(nbformat.v4.new_notebook(cells=[cell]), server, monkeypatch)
-    finished, failed, _ = (data["text/html"] for data in shown)
+    finished, failed, fitted, _ = (data["text/html"] for data in shown)
     for word in ("epoch 3,000/3,000", "succeeded", "validation loss", "<svg"):
         assert word in finished
     assert "has diverged" in failed
+    assert "epoch 30/30" in fitted
     assert "SUCCEEDED, 3000 epochs received" in shown[0]["text/plain"]
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.validation import validate_data
 
 from gradstream.bundle.functions import sigmoid, softmax
 from gradstream.events import FloatArray
+from gradstream.request import names_in
 from gradstream.sklearn.estimator import FLOATS, MOMENTUM, Estimator
 from gradstream.sklearn.parameters import named
 from gradstream.spec import Choice
@@ -103,7 +104,7 @@ class GradstreamClassifier(ClassifierMixin, Estimator):
         if self.class_weight is not None:
             weights = compute_class_weight(self.class_weight, classes=classes, y=labels).tolist()
         loss = ("log_loss" if is_binary else "cross_entropy", {"class_weights": weights})
-        self._train(features, numbers, model, loss)
+        self._train(features, numbers, names_in(y), model, loss)
         self.classes_ = classes
         return self
 

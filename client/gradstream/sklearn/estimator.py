@@ -60,10 +60,13 @@ class Estimator(BaseEstimator):
     validation_loss_curve_: NDArray[np.float64]
     """The loss of the validation rows after each, shape (epochs,); empty without `validation_fraction`."""
 
-    def _train(self, X: NDArray[Any], y: NDArray[Any], model: Choice, loss: Choice) -> None:
+    def _train(
+        self, X: NDArray[Any], y: NDArray[Any], target_names: list[str], model: Choice, loss: Choice
+    ) -> None:
         """Train on the server, and keep what comes of it.
 
         X: shape (rows, features). y: shape (rows,) or (rows, targets), numbers, or numbers of classes.
+        target_names: a name for each target, or none.
         """
         options: dict[str, Any] = {
             "trainer": self.trainer,
@@ -84,6 +87,7 @@ class Estimator(BaseEstimator):
             "dtype": self.dtype,
             "seed": self._seed(),
             "feature_names": getattr(self, "feature_names_in_", None),
+            "target_names": target_names,
         }
         if self.warm_start and hasattr(self, "bundle_"):
             options["initial_parameters"] = self.bundle_.parameters_in_own_units

@@ -11,6 +11,7 @@ _PARAMETERS = {
     "features": "X",
     "feature_names": "X",
     "targets": "y",
+    "target_names": "y",
     "seed": "random_state",
     "validation": "validation_fraction",
     "initial_parameters": "warm_start",

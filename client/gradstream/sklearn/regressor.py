@@ -8,6 +8,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 
 from gradstream.events import FloatArray
+from gradstream.request import names_in
 from gradstream.sklearn.estimator import FLOATS, MOMENTUM, Estimator
 from gradstream.sklearn.parameters import named
 from gradstream.spec import Choice
@@ -111,7 +112,7 @@ class GradstreamRegressor(RegressorMixin, Estimator):
         model, loss = self.model or "linear", self.loss or "mse"
         named("model", model, _MODELS)
         named("loss", loss, _LOSSES)
-        self._train(features, targets, model, loss)
+        self._train(features, targets, names_in(y), model, loss)
         self._is_flat = targets.ndim == 1
         return self
 

@@ -20,7 +20,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from tests.server import RunningServer, environment, running_server
+from tests.server import RunningServer, environment
 
 from gradstream import Client, JobFailedError, JobState, ServerUnreachableError
 from gradstream.sklearn import GradstreamClassifier, GradstreamRegressor
@@ -151,7 +151,9 @@ def test_the_model_on_the_server_predicts_the_same() -> None:
         served = client.model("sklearn-served")
         assert served.job == model.job_
         np.testing.assert_allclose(served.load().predict(X)[:, 0], model.predict(X), rtol=1e-4)
-        assert client.get(model.job_).spec.dtype == "float32"
+        job = client.get(model.job_)
+        assert job.spec.dtype == "float32"
+        assert job.cancel_on_disconnect  # a search that is killed would leave the server busy for nobody
 
 
 def test_pipeline_and_search_in_parallel() -> None:
@@ -200,9 +202,11 @@ assert "torch" not in sys.modules
 @pytest.mark.parametrize("frame", [pandas.DataFrame, polars.DataFrame])
 def test_frames_bring_names_along(frame: Callable[[dict[str, NDArray[Any]]], Any]) -> None:
     columns = {"size": X[:, 0], "age": X[:, 1], "rooms": X[:, 2]}
-    model = GradstreamRegressor(epochs=50).fit(frame(columns), Y)
+    model = GradstreamRegressor(epochs=50).fit(frame(columns), frame({"price": Y})["price"])
     assert model.feature_names_in_.tolist() == ["size", "age", "rooms"]
-    assert model.bundle_.features == ("size", "age", "rooms")
+    assert (model.bundle_.features, model.bundle_.targets) == (("size", "age", "rooms"), ("price",))
+    kinds = GradstreamClassifier(epochs=5).fit(IRIS, pandas.Series(NAMES[SPECIES], name="species"))
+    assert kinds.bundle_.targets == ("species",)
     assert model.predict(frame(columns)).shape == (80,)
     with pytest.raises(ValueError, match="feature names should match"):
         model.predict(frame(dict(reversed(columns.items()))))
@@ -240,26 +244,6 @@ def test_what_is_refused_is_told_by_parameter(estimator: Any, told: str) -> None
     with pytest.raises(ValueError, match=f"^{told}"):
         estimator.fit(IRIS, SPECIES)
     assert not hasattr(estimator, "bundle_")
-
-
-def test_a_job_that_nobody_waits_for_any_more_is_cancelled(tmp_path: Path) -> None:
-    """A search that is killed would leave the server busy for hours, for nobody."""
-    program = """
-import gradstream.sklearn
-gradstream.sklearn.GradstreamRegressor(epochs=10_000_000).fit([[1.0], [2.0]], [1.0, 2.0])
-"""
-    with (
-        running_server(tmp_path / "data", "--disconnect-grace", "0.1") as server,
-        Client(server.address) as client,
-    ):
-        env = environment(GRADSTREAM_SERVER=server.address)
-        with subprocess.Popen([sys.executable, "-c", program], env=env) as fitting:
-            while not (jobs := list(client.jobs([JobState.RUNNING]))):
-                assert fitting.poll() is None
-            fitting.kill()
-        while not client.get(jobs[0].id).state.final:  # who watches it would keep it alive
-            pass
-        assert client.get(jobs[0].id).state is JobState.CANCELLED
 
 
 def test_no_server_and_no_result() -> None:
