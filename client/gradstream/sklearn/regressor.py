@@ -26,7 +26,8 @@ class GradstreamRegressor(RegressorMixin, Estimator):
     Parameters are options of `Client.train`, and where None the server chooses. Choices are a name, or a name
     and options: `gradstream info --parts` lists what there is.
 
-    server: "HOST:PORT". Default: the environment's GRADSTREAM_SERVER, else 127.0.0.1:50051.
+    server: as for `Client`. None: the environment's GRADSTREAM_SERVER, else that of the default profile, else
+        127.0.0.1:50051. Whether TLS is spoken, the environment or the profile says.
     trainer: "manual", "autograd" or "module", which alone has all models and optimizers.
     device: where to train, such as "cpu" or "cuda:0". None: the first that the server has.
     model: "linear" or ("mlp", {"hidden": [64, 64]}), a multilayer perceptron. None: "linear".
