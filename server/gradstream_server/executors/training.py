@@ -27,7 +27,7 @@ from gradstream_server.jobs.executor import Interrupted, Task
 from gradstream_server.jobs.validation import VALIDATION_LOSS
 
 GATHER_S = 0.05
-FIRST_S = 0.002
+FIRST_S = 0.005
 """The first epochs leave as good as at once; a short training is over by then, and leaves in one message."""
 QUICK_NUMBERS = 50_000
 """An epoch of one update over as many numbers is over in less than that."""

@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _ID_BYTES = 10  # 16 letters and digits in base 32
-_GATHER_S = 0.005
+_GATHER_S = 0.02
 # Requests of this many numbers are checked beside the event loop, so that they do not hold up other calls.
 _LARGE_REQUEST = 50_000
 
