@@ -1,10 +1,11 @@
-// A client of gradstream for Node.js: the contract as it stands in protos/, and a log that is followed over
-// connections that break. docs/clients.md tells the rules; `gradstream conformance run -- node train.mjs --json`
+// A client of gradstream for Node.js: the contract as it stands in protos/, a log that is followed over connections
+// that break, and predictions. docs/clients.md tells the rules; `gradstream conformance run -- node train.mjs --json`
 // proves that they are kept.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
@@ -17,7 +18,24 @@ const LONGEST_WAIT_MS = 3_000;
 
 /** A client of `TrainingService` on a server, HOST:PORT. Fields are named as in the contract. */
 export function connect(server) {
-  const definition = protoLoader.loadSync("gradstream/v1/training_service.proto", {
+  const { TrainingService } = load("gradstream/v1/training_service.proto").gradstream.v1;
+  return new TrainingService(server, grpc.credentials.createInsecure(), CONNECTION);
+}
+
+/** A client of the Open Inference Protocol on a server, HOST:PORT: what asks models. */
+export function connectInference(server) {
+  const { GRPCInferenceService } = load("inference/open_inference.proto").inference;
+  return new GRPCInferenceService(server, grpc.credentials.createInsecure(), CONNECTION);
+}
+
+const CONNECTION = {
+  "grpc.keepalive_time_ms": 30_000, // a connection that died without a word is noticed
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": LONGEST_WAIT_MS,
+};
+
+function load(proto) {
+  const definition = protoLoader.loadSync(proto, {
     includeDirs: [PROTOS],
     keepCase: true,
     longs: Number, // sequences and epochs are far below 2^53
@@ -25,12 +43,7 @@ export function connect(server) {
     defaults: true,
     oneofs: true,
   });
-  const { TrainingService } = grpc.loadPackageDefinition(definition).gradstream.v1;
-  return new TrainingService(server, grpc.credentials.createInsecure(), {
-    "grpc.keepalive_time_ms": 30_000, // a connection that died without a word is noticed
-    "grpc.initial_reconnect_backoff_ms": 100,
-    "grpc.max_reconnect_backoff_ms": LONGEST_WAIT_MS,
-  });
+  return grpc.loadPackageDefinition(definition);
 }
 
 /**
@@ -70,10 +83,28 @@ export async function* train(client, spec, onRetry = () => {}) {
   }
 }
 
+/** Asks a model, { name, version }, for rows of numbers: a list of predictions for each of them. */
+export async function predict(inference, { name, version }, rows) {
+  const width = rows[0].length;
+  const answer = await promisify(inference.ModelInfer.bind(inference))({
+    model_name: name,
+    model_version: String(version),
+    inputs: [{ name: "features", datatype: "FP64", shape: [rows.length, width] }],
+    raw_input_contents: [Buffer.from(Float64Array.from(rows.flat()).buffer)],
+    outputs: [{ name: "predictions" }],
+  });
+  const { datatype, shape } = answer.outputs[0];
+  const values = decoded(answer.raw_output_contents[0], datatype === "FP32" ? Float32Array : Float64Array);
+  return rows.map((_, i) => values.slice(i * shape[1], (i + 1) * shape[1]));
+}
+
 /** The numbers of a tensor, one after the other in row-major order. */
 export function numbers(tensor) {
-  const { buffer, byteOffset, length } = Uint8Array.from(tensor.data);
-  const kind = tensor.dtype === "DTYPE_FLOAT32" ? Float32Array : Float64Array;
+  return decoded(tensor.data, tensor.dtype === "DTYPE_FLOAT32" ? Float32Array : Float64Array);
+}
+
+function decoded(data, kind) {
+  const { buffer, byteOffset, length } = Uint8Array.from(data);
   return Array.from(new kind(buffer, byteOffset, length / kind.BYTES_PER_ELEMENT));
 }
 

@@ -1,4 +1,4 @@
-// Trains the reference experiment of a trainer, and shows what it has learnt:
+// Trains the reference experiment of a trainer, shows what it has learnt, and asks the model that is left:
 //
 //     node train.mjs [--trainer manual] [--epochs 20] [--report-every 1] [--json]
 //
@@ -6,7 +6,7 @@
 // for programs and for `gradstream conformance run`. Exits with 1 for a job that was not trained to its end.
 
 import { parseArgs } from "node:util";
-import { connect, numbers, train } from "./gradstream.mjs";
+import { connect, connectInference, numbers, predict, train } from "./gradstream.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -22,17 +22,25 @@ if (options["report-every"]) spec.report_every = Number(options["report-every"])
 
 const server = process.env.GRADSTREAM_SERVER ?? "127.0.0.1:50051";
 const client = connect(server);
+const inference = connectInference(server);
 const tellRetry = (reason) => console.error(`no connection to ${server} (${reason}); trying again ...`);
 const show = options.json ? showJson : showText;
 try {
   let last;
   for await (last of train(client, spec, tellRetry)) show(last);
   process.exitCode = last.event === "completed" ? 0 : 1;
+  if (last.completed && !options.json) await ask(last.completed.model);
 } catch (error) {
   console.error(`Error: ${error.details ?? error.message}`);
   process.exitCode = 1;
 } finally {
   client.close();
+  inference.close();
+}
+
+async function ask(model) {
+  const predictions = await predict(inference, model, [[6], [7]]);
+  console.log(`version ${model.version} of model ${model.name}: f(6), f(7) = ${predictions.map(([y]) => y.toFixed(3)).join(", ")}`);
 }
 
 function showText({ event, job, epoch_updates, state_change, completed }) {

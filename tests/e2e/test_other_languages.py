@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,7 +45,9 @@ def test_node_trains_over_a_connection_that_is_cut(server: RunningServer) -> Non
 def test_node_shows_what_was_learnt(server: RunningServer) -> None:
     done = node(server=server.address)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-2:] == ["weight = 2", "f(5) = 10.000"]
+    *learnt, asked = done.stdout.splitlines()[-3:]
+    assert learnt == ["weight = 2", "f(5) = 10.000"]
+    assert re.fullmatch(r"version 1 of model \w+: f\(6\), f\(7\) = 12.000, 14.000", asked)
     refused = node("--trainer", "magic", server=server.address)
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: spec.trainer: is 'magic'")
