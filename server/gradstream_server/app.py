@@ -32,6 +32,7 @@ from gradstream_server.executors.gradient_process import GradientProcesses
 from gradstream_server.executors.local import LocalExecutor
 from gradstream_server.executors.matrix_cache import MatrixCache
 from gradstream_server.executors.messages import Equipment
+from gradstream_server.executors.prediction_process import PredictionProcesses
 from gradstream_server.executors.table_process import TableProcesses
 from gradstream_server.inference import open_inference_pb2, open_inference_pb2_grpc
 from gradstream_server.jobs.gradient_check import GradientChecks
@@ -121,7 +122,6 @@ class Server:
         model_store = SqlModelStore(self._database)
         contents = ModelContents(store, model_store, FileResults(models, self._database.with_room), codec)
         self._models = ModelService(model_store, contents, self._log, codec)
-        self._serving = Serving(self._models, os.cpu_count() or 1, config.limits.max_message_bytes)
         equipment = Equipment(
             threads=config.worker_threads,
             data=data,
@@ -134,6 +134,8 @@ class Server:
                 logs.configure, config.log_level, cast(logs.LogFormat, config.log_format)
             ),
         )
+        modules = PredictionProcesses(config.workers, config.worker_threads, equipment.configure_logging)
+        self._serving = Serving(self._models, modules, os.cpu_count() or 1, config.limits.max_message_bytes)
         self._executor = LocalExecutor(
             workers=config.workers,
             equipment=equipment,

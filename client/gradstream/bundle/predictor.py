@@ -60,14 +60,7 @@ class Predictor:
         """As `Bundle.classify`."""
         if not self._bundle.classes:
             raise refused(None, "cannot be classified: the model predicts numbers; use predict")
-        return self.classes(self.predict(rows))
-
-    def classes(self, predictions: Floats) -> NDArray[Any]:
-        """The most probable class of each row (rows), of what a model of classes predicts."""
-        several = self._bundle.loss.name == "cross_entropy"
-        numbers = predictions.argmax(axis=1) if several else (predictions[:, 0] > 0.5).astype(np.intp)
-        labels: NDArray[Any] = np.array(self._bundle.classes)[numbers]
-        return labels
+        return classes_of(self._bundle, self.predict(rows))
 
     def scores(self, rows: Rows) -> Floats:
         """What the last layer gives, shape (rows, outputs): predictions of numbers, and what probabilities of
@@ -85,14 +78,7 @@ class Predictor:
 
     @np.errstate(over="ignore", invalid="ignore")
     def _scores(self, features: Floats) -> Floats:
-        scaling = self._bundle.scaling
-        scaled = (features - scaling.mean) / scaling.scale if scaling else features
-        numbers = scaled.astype(self._dtype, copy=False)
-        if numbers.dtype != scaled.dtype and not np.isfinite(numbers).all():
-            row, column = np.argwhere(~np.isfinite(numbers))[0]
-            name = self._bundle.features[column]
-            what = f"row {row + 1} holds {features[row, column]} in {name!r}, too large for {self._dtype}"
-            raise refused(name, what)
+        numbers = scaled(self._bundle, features, self._dtype)
         if len(numbers) <= self._rows_at_once:
             return self._forward(numbers)
         starts = range(0, len(numbers), self._rows_at_once)
@@ -114,6 +100,32 @@ class Predictor:
     def _parameter(self, name: str) -> Any:
         value = self._bundle.parameters.get(name)
         return None if value is None else value.astype(self._dtype, copy=False)
+
+
+def scaled(bundle: Bundle, features: Floats, dtype: np.dtype[Any]) -> Floats:
+    """What a model is given: features (rows, features) as it has learnt from them, in its precision.
+
+    Raises:
+        InvalidArgumentError: a number is too large for it.
+    """
+    scaling = bundle.scaling
+    wide = (features - scaling.mean) / scaling.scale if scaling else features
+    with np.errstate(over="ignore"):
+        numbers = wide.astype(dtype, copy=False)
+    if numbers.dtype != wide.dtype and not np.isfinite(numbers).all():
+        row, column = np.argwhere(~np.isfinite(numbers))[0]
+        name = bundle.features[column]
+        what = f"row {row + 1} holds {features[row, column]} in {name!r}, too large for {dtype}"
+        raise refused(name, what)
+    return numbers
+
+
+def classes_of(bundle: Bundle, predictions: Floats) -> NDArray[Any]:
+    """The most probable class of each row (rows), of what a model of classes predicts."""
+    several = bundle.loss.name == "cross_entropy"
+    numbers = predictions.argmax(axis=1) if several else (predictions[:, 0] > 0.5).astype(np.intp)
+    labels: NDArray[Any] = np.array(bundle.classes)[numbers]
+    return labels
 
 
 def _linear(x: Floats, weight: Floats, bias: Floats | None) -> Floats:

@@ -24,6 +24,7 @@ RequestError                    the caller can do something about it
 │   ├── TooManyWatches
 │   ├── TooManyUploads
 │   ├── TooManyChecks
+│   ├── TooManyPredictions
 │   └── NoRoom                  the disk is full
 ├── CheckFailed                 gradients could not be compared, for the same reasons as jobs fail
 ├── NoWorker                    the workers do not start
@@ -230,6 +231,13 @@ class TooManyChecks(Busy):
 
     def __init__(self, limit: int, retry_after_s: float) -> None:
         super().__init__(f"{limit} checks of gradients wait already", retry_after_s)
+
+
+class TooManyPredictions(Busy):
+    """As many requests wait for installed modules as may."""
+
+    def __init__(self, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"{limit} requests wait for installed modules already", retry_after_s)
 
 
 class NoRoom(Busy):

@@ -1,36 +1,80 @@
 """A model that is loaded: it answers, from inputs to outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 
 from gradstream.bundle import Bundle
+from gradstream.bundle.encoding import Encoder
+from gradstream.bundle.functions import Floats
+from gradstream.bundle.predictor import classes_of, scaled
 from gradstream.errors import InvalidArgumentError
 from gradstream_server.jobs.errors import InvalidRequest, Violation
 from gradstream_server.models.signature import CLASSES, PREDICTIONS, Rows, Signature
 from gradstream_server.models.tensor import Tensor
 
 
-class ServedModel:
-    """One version of a model, to be asked by any thread."""
+class ModuleComputer(Protocol):
+    """Computes installed modules outside of the server's main process; `executors/` implements it."""
 
-    platform = "gradstream_numpy"
+    async def predict(self, bundle: Bundle, features: Floats) -> Floats:
+        """Predictions (rows, outputs) for features (rows, features), scaled and in the precision of training.
+
+        Raises:
+            ModelUnusable: its code is not there, or fails, or takes too long.
+            TooManyPredictions: others wait already.
+        """
+        ...
+
+
+class Served:
+    """One version of a model, loaded."""
+
+    platform: str
+    """What computes it, in the protocol's words."""
 
     def __init__(self, bundle: Bundle, max_bytes: int) -> None:
         """
         Args:
             max_bytes: of predictions in one answer.
-
-        Raises:
-            FailedPreconditionError: the model is an installed module, which NumPy cannot compute.
         """
         self._bundle = bundle
         self._max_bytes = max_bytes
-        self._predictor = bundle.predictor()
         self.name, self.version = bundle.origin.name, bundle.origin.version
         self.signature = Signature(bundle)
         self.numbers = sum(value.size for value in bundle.parameters.values())
         """That its parameters are."""
+
+    def _rows(self, inputs: Sequence[Tensor]) -> Rows:
+        """Inputs as rows, if their predictions fit into an answer."""
+        rows = self.signature.rows(inputs)
+        count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
+        row_bytes = self._bundle.outputs * np.dtype(self._bundle.dtype).itemsize
+        if count * row_bytes > self._max_bytes:
+            what = (
+                f"are {count} rows, whose predictions have {count * row_bytes} bytes; an answer has at most "
+            )
+            most = f"{self._max_bytes}: send at most {self._max_bytes // row_bytes} rows at once"
+            raise InvalidRequest([Violation("inputs", what + most)])
+        return rows
+
+    def _outputs(self, predictions: Floats, wanted: Sequence[str]) -> list[Tensor]:
+        values = {PREDICTIONS: predictions}
+        if CLASSES in wanted:
+            values[CLASSES] = classes_of(self._bundle, predictions)[:, np.newaxis]
+        return [Tensor(name, values[name]) for name in wanted]
+
+
+class ServedModel(Served):
+    """A model of gradstream's own, to be asked by any thread."""
+
+    platform = "gradstream_numpy"
+
+    def __init__(self, bundle: Bundle, max_bytes: int) -> None:
+        super().__init__(bundle, max_bytes)
+        self._predictor = bundle.predictor()
 
     def infer(self, inputs: Sequence[Tensor], wanted: Sequence[str] = ()) -> list[Tensor]:
         """The outputs that are wanted, by default all, for rows.
@@ -40,30 +84,40 @@ class ServedModel:
                 rows that the answer were too large.
         """
         wanted = self.signature.wanted(wanted)
-        rows = self.signature.rows(inputs)
-        self._check_size(rows)
-        try:
+        rows = self._rows(inputs)
+        with _of_inputs():
             predictions = self._predictor.predict(rows)
-        except InvalidArgumentError as error:
-            # Of rows, in the words of those who have no inputs.
-            raise InvalidRequest(
-                [_of_inputs(violation.description) for violation in error.violations]
-            ) from error
-        values = {PREDICTIONS: predictions}
-        if CLASSES in wanted:
-            values[CLASSES] = self._predictor.classes(predictions)[:, np.newaxis]
-        return [Tensor(name, values[name]) for name in wanted]
-
-    def _check_size(self, rows: Rows) -> None:
-        count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
-        row_bytes = self._bundle.outputs * np.dtype(self._bundle.dtype).itemsize
-        if count * row_bytes > self._max_bytes:
-            what = (
-                f"are {count} rows, whose predictions have {count * row_bytes} bytes; an answer has at most "
-            )
-            most = f"{self._max_bytes}: send at most {self._max_bytes // row_bytes} rows at once"
-            raise InvalidRequest([Violation("inputs", what + most)])
+        return self._outputs(predictions, wanted)
 
 
-def _of_inputs(description: str) -> Violation:
-    return Violation("inputs", description)
+class ServedModule(Served):
+    """An installed module: its features are made here, and what it makes of them in another process."""
+
+    platform = "gradstream_module"
+
+    def __init__(self, bundle: Bundle, max_bytes: int, computer: ModuleComputer) -> None:
+        super().__init__(bundle, max_bytes)
+        self._encoder = Encoder(bundle)
+        self._computer = computer
+
+    async def infer(self, inputs: Sequence[Tensor], wanted: Sequence[str] = ()) -> list[Tensor]:
+        """As `ServedModel.infer`.
+
+        Raises:
+            InvalidRequest: as there.
+            ModelUnusable, TooManyPredictions: as `ModuleComputer.predict`.
+        """
+        wanted = self.signature.wanted(wanted)
+        rows = self._rows(inputs)
+        with _of_inputs():
+            features = scaled(self._bundle, self._encoder.encode(rows), np.dtype(self._bundle.dtype))
+        return self._outputs(await self._computer.predict(self._bundle, features), wanted)
+
+
+@contextmanager
+def _of_inputs() -> Iterator[None]:
+    """Say of inputs what is said of rows to those who have no inputs."""
+    try:
+        yield
+    except InvalidArgumentError as error:
+        raise InvalidRequest([Violation("inputs", each.description) for each in error.violations]) from error

@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from gradstream.errors import GradstreamError
+from gradstream.bundle import Bundle
 from gradstream_server.jobs.errors import ModelUnloaded, ModelUnusable, RequestError
-from gradstream_server.models.served import ServedModel
+from gradstream_server.models.served import ModuleComputer, ServedModel, ServedModule
 from gradstream_server.models.service import ModelService
+from gradstream_server.trainers import catalogue
 
 T = TypeVar("T")
+Loaded: TypeAlias = ServedModel | ServedModule
 
 _MOST_NUMBERS = 32 << 20
 """Parameters of all models that are loaded; those not asked for longest make room."""
@@ -42,25 +44,27 @@ class _Versions:
 class Serving:
     """Finds models to be asked, and loads and unloads them. Lives on one event loop."""
 
-    def __init__(self, models: ModelService, threads: int, max_bytes: int) -> None:
+    def __init__(self, models: ModelService, computer: ModuleComputer, threads: int, max_bytes: int) -> None:
         """
         Args:
+            computer: of installed modules.
             threads: that predict what takes long.
             max_bytes: of predictions in one answer.
         """
         self._models = models
+        self._computer = computer
         self._max_bytes = max_bytes
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="prediction")
         self._versions: dict[str, _Versions] = {}
-        self._loaded: dict[tuple[str, int], ServedModel] = {}
+        self._loaded: dict[tuple[str, int], Loaded] = {}
         """Those that were asked last are at the end."""
         self._numbers = 0
-        self._loading: dict[tuple[str, int], asyncio.Task[ServedModel]] = {}
+        self._loading: dict[tuple[str, int], asyncio.Task[Loaded]] = {}
         self._unloaded: set[tuple[str, int]] = set()
         self._unusable: dict[tuple[str, int], str] = {}
         """Why those that could not be loaded could not."""
 
-    async def get(self, name: str, version: int = 0) -> ServedModel:
+    async def get(self, name: str, version: int = 0) -> Loaded:
         """A model to be asked: the latest of its name that is not unloaded, unless a version is given.
 
         Raises:
@@ -155,7 +159,7 @@ class Serving:
             raise await self._models.not_found(name, version)
         return [(name, each) for each in ([version] if version else versions)]
 
-    async def _load(self, key: tuple[str, int]) -> ServedModel:
+    async def _load(self, key: tuple[str, int]) -> Loaded:
         """Load a model, once for all who ask for it meanwhile."""
         if key not in self._loading:
             self._loading[key] = asyncio.create_task(self._read(*key))
@@ -163,17 +167,13 @@ class Serving:
         # Who asked first may leave, the others wait on.
         return await asyncio.shield(self._loading[key])
 
-    async def _read(self, name: str, version: int) -> ServedModel:
+    async def _read(self, name: str, version: int) -> Loaded:
         key = name, version
         try:
-            bundle = await self._models.bundle(await self._models.get(name, version))
-            served = ServedModel(bundle, self._max_bytes)
+            served = self._served(await self._models.bundle(await self._models.get(name, version)))
         except ModelUnusable as error:
             self._unusable[key] = str(error)
             raise
-        except GradstreamError as error:
-            self._unusable[key] = f"model {name} version {version} cannot be asked: {error}"
-            raise ModelUnusable(self._unusable[key]) from error
         self._unusable.pop(key, None)
         if key not in self._unloaded:
             self._loaded[key] = served
@@ -181,6 +181,16 @@ class Serving:
         while self._numbers > _MOST_NUMBERS and len(self._loaded) > 1:
             self._forget(next(iter(self._loaded)))
         return served
+
+    def _served(self, bundle: Bundle) -> Loaded:
+        if not bundle.is_plugin:
+            return ServedModel(bundle, self._max_bytes)
+        if bundle.model.name not in catalogue.installed().models:
+            told = f"model {bundle.origin.name} version {bundle.origin.version} is {bundle.model.name!r}"
+            raise ModelUnusable(
+                f"{told}, an installed module that this server does not have: install its package"
+            )
+        return ServedModule(bundle, self._max_bytes, self._computer)
 
     def _forget(self, key: tuple[str, int]) -> None:
         if served := self._loaded.pop(key, None):

@@ -1,6 +1,6 @@
 """The Open Inference Protocol: its methods convert, ask a model, and convert."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,8 +9,9 @@ import gradstream
 from gradstream_server.inference import open_inference_pb2 as pb
 from gradstream_server.inference.open_inference_pb2_grpc import GRPCInferenceServiceServicer
 from gradstream_server.jobs.errors import InvalidRequest, Violation
-from gradstream_server.models.served import ServedModel
+from gradstream_server.models.served import Served, ServedModel, ServedModule
 from gradstream_server.models.serving import Serving
+from gradstream_server.models.tensor import Tensor
 from gradstream_server.rpc import contents
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -69,6 +70,9 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         name = _name("model_name", request.model_name)
         model = await self._serving.get(name, _version("model_version", request.model_version))
         _check_parameters(request)
+        if isinstance(model, ServedModule):
+            inputs = await self._serving.run(lambda: contents.inputs_of(request))
+            return _response(request, model, await model.infer(inputs, _wanted(request)))
         if _is_quick(request, model):
             return _answer(request, model)
         return await self._serving.run(lambda: _answer(request, model))
@@ -120,7 +124,16 @@ def _is_quick(request: pb.ModelInferRequest, model: ServedModel) -> bool:
 
 
 def _answer(request: pb.ModelInferRequest, model: ServedModel) -> pb.ModelInferResponse:
-    outputs = model.infer(contents.inputs_of(request), [output.name for output in request.outputs])
+    return _response(request, model, model.infer(contents.inputs_of(request), _wanted(request)))
+
+
+def _wanted(request: pb.ModelInferRequest) -> list[str]:
+    return [output.name for output in request.outputs]
+
+
+def _response(
+    request: pb.ModelInferRequest, model: Served, outputs: Sequence[Tensor]
+) -> pb.ModelInferResponse:
     response = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
     contents.fill(response, outputs)
     return response

@@ -41,6 +41,7 @@ _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.TooManyWatches: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WATCHES"),
     errors.TooManyUploads: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_UPLOADS"),
     errors.TooManyChecks: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CHECKS"),
+    errors.TooManyPredictions: (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_PREDICTIONS"),
     errors.NoRoom: (grpc.StatusCode.RESOURCE_EXHAUSTED, "STORAGE_FULL"),
     errors.NoWorker: (grpc.StatusCode.UNAVAILABLE, "NO_WORKER"),
     errors.Draining: (grpc.StatusCode.UNAVAILABLE, "DRAINING"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from tests.plugins import DECLARATION, NET, install
 from tests.processes import maps
@@ -74,6 +75,24 @@ def test_it_goes_on_from_a_checkpoint_and_is_in_the_receipt(client: Client) -> N
     assert isinstance(again, Completed)
     assert again.receipt.parameter_digest == undisturbed.receipt.parameter_digest
     assert again.predictions.tolist() == undisturbed.predictions.tolist()
+
+
+def test_it_is_asked_by_a_process_of_its_own(server: RunningServer, client: Client) -> None:
+    """A user of a module of his own could train it here, and not use it."""
+    rows = [[5.0], [6.0]]
+    result = client.train(trainer="module", model="own", epochs=50, predict_rows=rows).result()
+    assert result.model
+    assert result.model.predict(rows).tolist() == result.predictions.tolist()
+    assert not maps(server.process.pid, "libtorch")
+    x, y = [[-1.0], [-2.0], [1.0], [2.0]], [0, 0, 1, 1]
+    kinds = client.train(
+        x, y, trainer="module", model="own", loss="log_loss", epochs=200, predict_rows=x, standardize=True
+    ).result()
+    model = client.model(kinds.model)
+    np.testing.assert_allclose(model.predict(x), kinds.predictions, rtol=1e-6)
+    assert model.classify(x).tolist() == [0, 0, 1, 1]
+    with pytest.raises(InvalidArgumentError, match="row 1 has no value in 'x1'"):
+        model.predict([[np.nan]])
 
 
 def test_a_module_that_fails_harms_nobody(client: Client) -> None:

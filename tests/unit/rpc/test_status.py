@@ -37,6 +37,7 @@ CONTRACT = [
     (errors.DigestMismatch("ab", "cd"), "DATA_LOSS", "DIGEST_MISMATCH"),
     (errors.TooManyUploads(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_UPLOADS"),
     (errors.TooManyChecks(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_CHECKS"),
+    (errors.TooManyPredictions(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_PREDICTIONS"),
     (errors.CheckFailed(Fault(FaultReason.DIVERGED, "not finite")), "INVALID_ARGUMENT", "DIVERGED"),
     (errors.QueueFull(1, 1.5), "RESOURCE_EXHAUSTED", "QUEUE_FULL"),
     (errors.TooManyWatches(1, 1.5), "RESOURCE_EXHAUSTED", "TOO_MANY_WATCHES"),
