@@ -4,6 +4,7 @@ It cannot be installed beside us: it holds older versions of what we share.
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -67,7 +68,9 @@ def _environment() -> Path:
         print(f"installing MLServer {VERSION} into {_ENVIRONMENT} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(_ENVIRONMENT)], check=True)
         wanted = [f"mlserver=={VERSION}", f"mlserver-sklearn=={VERSION}"]
-        subprocess.run([str(binaries / "pip"), "install", "-qq", *wanted], check=True)
+        # What make pins for us is not for it.
+        environment = {name: value for name, value in os.environ.items() if "CONSTRAINT" not in name}
+        subprocess.run([str(binaries / "pip"), "install", "-qq", *wanted], check=True, env=environment)
     return binaries
 
 

@@ -85,7 +85,7 @@ def output_of(response: ModelInferResponse) -> NDArray[Any]:
     """The output that was asked for."""
     (tensor,), (raw,) = response.outputs, response.raw_output_contents
     if tensor.datatype == _TEXT:
-        return np.array(list(_split(raw))).reshape(tensor.shape)
+        return np.array(list(_split(raw)), str).reshape(tensor.shape)
     return np.frombuffer(raw, _DTYPES[tensor.datatype]).reshape(tensor.shape)
 
 

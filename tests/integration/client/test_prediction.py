@@ -117,6 +117,7 @@ def test_classes(client: Client) -> None:
     local = model.load()
     assert model.classify(x).tolist() == local.classify(x).tolist() == ["ash", "ash", "birch", "birch"]
     np.testing.assert_array_equal(model.predict(x), local.predict(x))
+    assert model.classify(np.empty((0, 1))).dtype.kind == "U"
 
 
 @pytest.mark.parametrize(

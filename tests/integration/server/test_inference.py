@@ -1,5 +1,6 @@
 """Models are asked over the Open Inference Protocol, from plain stubs."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -71,6 +72,14 @@ def test_a_model_predicts(calls: Calls, inference: Inference) -> None:
     # So many rows that a thread predicts them.
     many = np.tile(X, (10_000, 1))
     np.testing.assert_allclose(inference.predict("asked", many), np.tile(expected, (10_000, 1)), rtol=1e-12)
+
+
+def test_many_ask_at_once_for_a_model_that_is_not_loaded_yet(calls: Calls, inference: Inference) -> None:
+    """The first requests of a busy morning would fail, or each load the model again."""
+    expected = train(calls, "morning")
+    with ThreadPoolExecutor(16) as threads:
+        for predictions in threads.map(inference.predict, ["morning"] * 32):
+            np.testing.assert_allclose(predictions, expected, rtol=1e-12)
 
 
 def test_a_new_version_is_served_at_once_and_an_old_one_still(calls: Calls, inference: Inference) -> None:
