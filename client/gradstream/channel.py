@@ -16,6 +16,9 @@ _NOBODY_THERE = re.compile(
     r"Failed to connect to remote host|connect failed|errors resolving|[Rr]esolution failed|timed? ?out"
 )
 
+# What gRPC says when there is no connection yet, whatever the reason; where it may be TLS, that is found out.
+_NOT_CONNECTED = re.compile(r"failed to connect to all addresses")
+
 # What gRPC says when something accepts connections that does not speak HTTP/2, or is no gRPC server.
 _WRONG_SERVER = re.compile(
     r"Failed parsing HTTP/2|http1\.x server|Received http2 header with status|invalid value for content-type"
@@ -71,6 +74,12 @@ def is_nobody_there(error: GradstreamError) -> bool:
     return (
         isinstance(error, UnavailableError) and not error.reason and bool(_NOBODY_THERE.search(error.message))
     )
+
+
+def is_not_connected(error: GradstreamError) -> bool:
+    """Whether no connection could be made, rather than one having broken."""
+    refused = isinstance(error, UnavailableError) and not error.reason
+    return refused and bool(_NOT_CONNECTED.search(error.message))
 
 
 def unreachable(address: str, error: GradstreamError) -> ServerUnreachableError:

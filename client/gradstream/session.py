@@ -4,7 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gradstream.channel import is_nobody_there, is_wrong_server, lost, stopping, unreachable, wrong_server
+from gradstream.channel import (
+    is_nobody_there,
+    is_not_connected,
+    is_wrong_server,
+    lost,
+    stopping,
+    unreachable,
+    wrong_server,
+)
 from gradstream.errors import GradstreamError, NotFoundError, UnavailableError
 from gradstream.methods import CREATE_JOB, DELETE_DATASET, DELETE_JOB, DELETE_MODEL, Method, Request, Response
 from gradstream.retry import Backoff, is_broken_connection, is_transient
@@ -67,7 +75,7 @@ class Session:
         if starting and error.reason == "DRAINING":
             raise stopping(self.address, error) from error
         never = not self._reached
-        if never and is_broken_connection(error) and (fault := await self.transport.tls_fault()):
+        if never and is_not_connected(error) and (fault := await self.transport.tls_fault()):
             raise fault from error
         if not self._reached and is_wrong_server(error):
             raise wrong_server(self.address, error) from error
