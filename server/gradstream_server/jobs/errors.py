@@ -52,12 +52,18 @@ class RequestError(Exception):
     """Base of all that a caller can do something about; the text is for the caller."""
 
 
+_TOLD_VIOLATIONS = 10
+
+
 class InvalidRequest(RequestError):
-    """Fields of a request are out of range."""
+    """Fields of a request are out of range. Of many, the first are told."""
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        self.violations = tuple(violations)
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
+        self.violations = tuple(violations[:_TOLD_VIOLATIONS])
+        told = [f"{v.field}: {v.description}" for v in self.violations]
+        if more := len(violations) - len(told):
+            told.append(f"and {more} more")
+        super().__init__("; ".join(told))
 
 
 class InvalidSpec(InvalidRequest):

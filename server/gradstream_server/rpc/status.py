@@ -16,7 +16,6 @@ DOMAIN = "gradstream"
 # a caller has sent is echoed in part only.
 _MAX_MESSAGE_BYTES = 800
 _MAX_DESCRIPTION_BYTES = 200
-_MAX_VIOLATIONS = 10
 
 _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
     errors.InvalidSpec: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SPEC"),
@@ -101,7 +100,7 @@ def _bad_request(violations: Sequence[errors.Violation]) -> Message:
             error_details_pb2.BadRequest.FieldViolation(
                 field=v.field, description=_shortened(v.description, _MAX_DESCRIPTION_BYTES)
             )
-            for v in violations[:_MAX_VIOLATIONS]
+            for v in violations
         ]
     )
     return message

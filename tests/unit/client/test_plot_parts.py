@@ -77,7 +77,11 @@ def test_epochs_are_where_they_belong() -> None:
 def test_odd_curves_are_drawn(losses: list[float], logarithmic: bool | None, width: int) -> None:
     job = history(losses=tuple(losses))
     assert (overlay([job.drawn], width, 6, logarithmic).owners >= 0).any()
-    assert draw_image([job], "png", logarithmic).startswith(BEGINNINGS["png"])
+
+
+@pytest.mark.parametrize("losses", [[1.0], [0.0, 0.0], [np.inf, 1.0, np.nan], [1e300, 1]])
+def test_images_of_odd_curves(losses: list[float]) -> None:
+    assert draw_image([history(losses=tuple(losses))], "png", None).startswith(BEGINNINGS["png"])
 
 
 def test_scales() -> None:

@@ -94,9 +94,8 @@ def test_details_name_fields_and_say_when_to_try_again() -> None:
 def test_a_status_fits_into_metadata_whatever_was_sent(character: str) -> None:
     """A user with a long mistake would read RESOURCE_EXHAUSTED instead of what is wrong."""
     long = character * 50_000
-    many = [
-        Violation(f"spec.initial_parameters[{i}].name", f"is {long!r}; allowed: end") for i in range(1000)
-    ]
+    description = f"is {long!r}; allowed: end"
+    many = [Violation(f"spec.initial_parameters[{i}].name", description) for i in range(1000)]
     for error in (
         errors.JobNotFound(long),
         errors.InvalidSpec(many),
@@ -108,6 +107,7 @@ def test_a_status_fits_into_metadata_whatever_was_sent(character: str) -> None:
     bad = detail(request_status(errors.InvalidSpec(many)), error_details_pb2.BadRequest)
     assert isinstance(bad, error_details_pb2.BadRequest)
     assert bad.field_violations[0].description.endswith("allowed: end")
+    assert str(errors.InvalidSpec(many)).endswith("; and 990 more")
 
 
 @pytest.mark.parametrize("reason", FaultReason)

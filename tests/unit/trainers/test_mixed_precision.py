@@ -55,7 +55,7 @@ def layers_seen(trainer: ModuleTrainer) -> Iterator[set[torch.dtype]]:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("precision", ["none", "bfloat16", "float16"])
 def test_the_forward_pass_is_in_16_bits_and_all_else_is_not(
     precision: str, optimizer: str, device: str
@@ -81,7 +81,7 @@ def test_the_forward_pass_is_in_16_bits_and_all_else_is_not(
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-@pytest.mark.parametrize("after", [0, 1, 5, 8])
+@pytest.mark.parametrize("after", [0, 5])
 def test_it_goes_on_to_the_bit(precision: str, after: int, device: str) -> None:
     """A job that was interrupted would go on with another scale, and leave out other updates."""
     # So large at first that updates are left out, and growing so soon that the scale moves all the time.

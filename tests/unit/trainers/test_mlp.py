@@ -76,9 +76,9 @@ def test_it_starts_as_torch_would() -> None:
     np.testing.assert_allclose(ours.predict(X), theirs(torch.from_numpy(X)).detach().numpy())
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.4}, {"normalization": "layer", "activation": "tanh"}])
-@pytest.mark.parametrize("after", [0, 1, 5])
+@pytest.mark.parametrize("after", [0, 3])
 def test_it_goes_on_to_the_bit(optimizer: str, options: dict[str, Any], after: int) -> None:
     """The curve of a user whose job was interrupted would have a kink."""
     parts = {"model": mlp(**options), "optimizer": complete("optimizer", Choice(optimizer))}
