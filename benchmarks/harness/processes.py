@@ -41,7 +41,11 @@ def cpu_s(process: int) -> float:
 def descendants(process: int) -> Iterator[int]:
     """The processes that a process has started, and those that they have."""
     for task in Path(f"/proc/{process}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
+        try:
+            children = (task / "children").read_text()
+        except FileNotFoundError:
+            continue  # The thread has ended meanwhile.
+        for child in map(int, children.split()):
             yield child
             yield from descendants(child)
 

@@ -171,12 +171,13 @@ class AsyncClient:
         *,
         tls: TLS | bool | None = None,
         profile: str | None = None,
+        token: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
         on_retry: RetryCallback | None = None,
     ) -> None:
         """Nothing is sent yet. Arguments as for `Client`."""
-        found = endpoint(server, tls, profile)
+        found = endpoint(server, tls, profile, token)
         self.server = found.address
         """Where the server is."""
         self._transport = AsyncTransport(found)

@@ -23,6 +23,7 @@ class AsyncTransport:
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises InvalidArgumentError for files of TLS that cannot be used."""
         self._endpoint = endpoint
+        self._metadata = endpoint.metadata
         self._credentials = endpoint.tls.credentials() if endpoint.tls else None
         self._opened: grpc.aio.Channel | None = None
 
@@ -43,7 +44,7 @@ class AsyncTransport:
             method.path, method.request.SerializeToString, method.response.FromString
         )
         try:
-            return await stub(request, timeout=timeout_s)
+            return await stub(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise error_of_call(error) from error
 
@@ -52,14 +53,14 @@ class AsyncTransport:
         stub: grpc.aio.UnaryStreamMultiCallable[Request, Response] = self._channel.unary_stream(
             method.path, method.request.SerializeToString, method.response.FromString
         )
-        return AsyncStream(stub(request))
+        return AsyncStream(stub(request, metadata=self._metadata))
 
     def send(self, method: Method[Request, Response]) -> "AsyncSending[Response]":
         """Begin a call that takes many messages."""
         stub: grpc.aio.StreamUnaryMultiCallable[bytes, Response] = self._channel.stream_unary(
             method.path, None, method.response.FromString
         )
-        return AsyncSending(stub())
+        return AsyncSending(stub(metadata=self._metadata))
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what takes long in a thread."""

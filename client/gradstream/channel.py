@@ -43,6 +43,11 @@ def server_address(server: str) -> str:
     return f"{match[1]}:{match[2] or _DEFAULT_PORT}"
 
 
+def is_local(address: str) -> bool:
+    """Whether it is one of this machine, to which nobody else is on the way."""
+    return bool(re.match(r"(localhost|127\.[\d.]+|\[::1\]|unix|unix-abstract):", address))
+
+
 def channel_options(address: str) -> list[tuple[str, int]]:
     """The settings of a connection."""
     options = [
@@ -63,7 +68,7 @@ def channel_options(address: str) -> list[tuple[str, int]]:
         # Each client has its own connection, and so its own fortune with it.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if re.match(r"(localhost|127\.[\d.]+|\[::1\]):", address):
+    if is_local(address):
         # A proxy for the outside world has no business between two programs of one machine.
         options.append(("grpc.enable_http_proxy", 0))
     return options

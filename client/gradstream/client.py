@@ -47,6 +47,7 @@ class Client:
         *,
         tls: TLS | bool | None = None,
         profile: str | None = None,
+        token: str | None = None,
         timeout_s: float = 60.0,
         patience_s: float = 60.0,
         on_retry: RetryCallback | None = None,
@@ -60,6 +61,8 @@ class Client:
         profile: a server of ~/.config/gradstream/config.toml, in place of `server`; see
             `gradstream.profiles`. Default: the environment's GRADSTREAM_PROFILE, else `default`, if it is
             there and no other server is named.
+        token: says who calls; it goes over TLS, or to this machine, alone. Default: the environment's
+            GRADSTREAM_TOKEN, else what the profile's `token_file` holds.
         timeout_s: how long a call other than `train` and `watch` may take, tries included.
         patience_s: how long a run may be without progress while the server, which was there, cannot be
             reached; then it ends with ServerUnreachableError. The job is kept.
@@ -67,7 +70,7 @@ class Client:
 
         Raises InvalidArgumentError for an address, a profile or files of TLS that cannot be used.
         """
-        found = endpoint(server, tls, profile)
+        found = endpoint(server, tls, profile, token)
         self.server = found.address
         """Where the server is."""
         self._transport = BlockingTransport(found)

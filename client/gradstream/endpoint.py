@@ -5,9 +5,10 @@ is named, nothing of it is used.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from gradstream.channel import DEFAULT_SERVER, server_address
+from gradstream.channel import DEFAULT_SERVER, is_local, server_address
 from gradstream.errors import InvalidArgumentError
 from gradstream.profiles import DEFAULT, Profile, no_profile, read_profile
 from gradstream.tls import TLS
@@ -20,10 +21,20 @@ class Endpoint:
     address: str
     tls: TLS | None = None
     """None: plaintext."""
+    token: str | None = field(default=None, repr=False)
+    """What says who calls; None when nothing does."""
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...] | None:
+        """What goes with each call."""
+        return (("authorization", f"Bearer {self.token}"),) if self.token else None
 
 
 def endpoint(
-    server: str | None = None, tls: TLS | bool | None = None, profile: str | None = None
+    server: str | None = None,
+    tls: TLS | bool | None = None,
+    profile: str | None = None,
+    token: str | None = None,
 ) -> Endpoint:
     """The server to call. Raises InvalidArgumentError for what is wrong of the settings.
 
@@ -60,8 +71,47 @@ def endpoint(
                 code="INVALID_ARGUMENT",
                 reason="INVALID_TLS",
             )
-        return Endpoint(address)
-    return Endpoint(address, _tls(sources, tls))
+        return Endpoint(address, token=_token(sources, token, bool(named)))
+    found_tls, found_token = _tls(sources, tls), _token(sources, token, bool(named))
+    if found_token and not found_tls and not is_local(address):
+        raise InvalidArgumentError(
+            f"the token would go to {address} without TLS, for everyone on the way to read: speak TLS, with "
+            "--tls or --tls-ca, or leave the token away",
+            code="INVALID_ARGUMENT",
+            reason="INVALID_TOKEN",
+        )
+    return Endpoint(address, found_tls, found_token)
+
+
+def token_of(file: str | os.PathLike[str]) -> str:
+    """The token in a file. Raises InvalidArgumentError for a file that cannot be read, or is empty."""
+    try:
+        text = Path(file).read_text().strip()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise _no_token(f"cannot read the token in {os.fspath(file)}: {reason}") from error
+    if not text:
+        raise _no_token(f"{os.fspath(file)} is empty; it has to hold a token")
+    return text
+
+
+def _token(sources: list[Profile], given: str | None, named: bool) -> str | None:
+    """The token that the arguments and the settings say."""
+    found = given
+    for source in (sources[0], None, *sources[1:]) if named else (None, *sources):
+        if found is None:
+            if source is None:
+                found = os.environ.get("GRADSTREAM_TOKEN") or None
+            elif source.token_file:
+                found = token_of(source.token_file)
+    # gRPC would say of anything else no more than that it is illegal, and show it.
+    if found is not None and not (found.isascii() and found.isprintable() and " " not in found):
+        raise _no_token("the token is none: it has to be of letters, digits and signs, without spaces")
+    return found
+
+
+def _no_token(message: str) -> InvalidArgumentError:
+    return InvalidArgumentError(message, code="INVALID_ARGUMENT", reason="INVALID_TOKEN")
 
 
 def _tls(sources: list[Profile], given: TLS | bool | None) -> TLS | None:

@@ -30,6 +30,7 @@ class Profile:
     tls_ca: str = ""
     tls_cert: str = ""
     tls_key: str = ""
+    token_file: str = ""
 
 
 def profiles_path() -> Path:

@@ -101,6 +101,7 @@ class BlockingTransport:
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises InvalidArgumentError for files of TLS that cannot be used."""
         self._endpoint = endpoint
+        self._metadata = endpoint.metadata
         # The thread that waits for a message reads it: gRPC's own thread for it would cost a third of a
         # millisecond a stream.
         single_threaded = (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1)
@@ -115,7 +116,7 @@ class BlockingTransport:
             method.path, method.request.SerializeToString, method.response.FromString
         )
         try:
-            return stub(request, timeout=timeout_s)
+            return stub(request, timeout=timeout_s, metadata=self._metadata)
         except grpc.RpcError as error:
             raise error_of_call(error) from error
 
@@ -123,13 +124,13 @@ class BlockingTransport:
         stub: grpc.UnaryStreamMultiCallable[Request, Response] = self._channel.unary_stream(
             method.path, method.request.SerializeToString, method.response.FromString
         )
-        return BlockingStream(stub(request))
+        return BlockingStream(stub(request, metadata=self._metadata))
 
     def send(self, method: Method[Request, Response]) -> "BlockingSending[Response]":
         stub: grpc.StreamUnaryMultiCallable[bytes, Response] = self._channel.stream_unary(
             method.path, None, method.response.FromString
         )
-        return BlockingSending(stub)
+        return BlockingSending(stub, self._metadata)
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return work(*args, **kwargs)
@@ -174,12 +175,16 @@ class BlockingStream(Generic[T]):
 class BlockingSending(Generic[T]):
     """An open call that takes many messages: gRPC's own thread sends one while the caller makes the next."""
 
-    def __init__(self, stub: "grpc.StreamUnaryMultiCallable[bytes, T]") -> None:
+    def __init__(
+        self,
+        stub: "grpc.StreamUnaryMultiCallable[bytes, T]",
+        metadata: tuple[tuple[str, str | bytes], ...] | None,
+    ) -> None:
         self._waiting: deque[bytes] = deque()
         self._written = False
         self._ended = False
         self._changed = threading.Condition()
-        self._call = stub.future(self._messages())
+        self._call = stub.future(self._messages(), metadata=metadata)
         self._call.add_done_callback(lambda _: self._end())
 
     async def write(self, message: bytes) -> None:

@@ -43,6 +43,8 @@ from gradstream_server.lock import DataDirLock
 from gradstream_server.models.contents import ModelContents
 from gradstream_server.models.service import ModelService
 from gradstream_server.models.serving import Serving
+from gradstream_server.rpc.access import Access
+from gradstream_server.rpc.authentication import Authentication
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.datasets import DatasetServicer
 from gradstream_server.rpc.guard import Guard
@@ -59,6 +61,7 @@ from gradstream_server.stores.models import SqlModelStore
 from gradstream_server.stores.results import FileResults
 from gradstream_server.stores.sql import SqlJobStore
 from gradstream_server.stores.sqlite import Durability
+from gradstream_server.stores.tokens import FileTokens
 from gradstream_server.stores.uploads import FileUploads
 from gradstream_server.tls import Certificates
 from gradstream_server.trainers import catalogue
@@ -90,7 +93,7 @@ class Server:
 
         Raises:
             DataDirError, StoreError: the data directory, or the database in it, cannot be used.
-            TlsError: the certificates cannot be used.
+            TlsError, TokensError, AuditLogError: certificates, tokens or the audit log cannot be used.
         """
         self._config = config
         self._certificates = (
@@ -168,7 +171,7 @@ class Server:
         gradients = GradientChecks(self._service.resolve, GradientProcesses(equipment))
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
-            interceptors=[Guard()],
+            interceptors=[Guard(Access(self._authentication()))],
             options=[
                 # Otherwise a second server on the same port silently shares it.
                 ("grpc.so_reuseport", 0),
@@ -195,9 +198,10 @@ class Server:
             InferenceServicer(self._serving, lambda: not self._stopping.is_set()), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection(
-            [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc
-        )
+        if config.reflection:
+            reflection.enable_server_reflection(
+                [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc
+            )
 
     async def serve(self, announce: Callable[[str], None]) -> None:
         """Serve until told to stop.
@@ -217,6 +221,18 @@ class Server:
     def stop(self) -> None:
         """Begin to stop."""
         self._stopping.set()
+
+    def _authentication(self) -> Authentication | None:
+        """What tells callers apart, if anything does."""
+        config, ways = self._config, self._config.auth_ways
+        if not ways:
+            return None
+        logs.configure_audit(config.audit_log)
+        tokens = FileTokens(config.data_dir) if "tokens" in ways else None
+        if tokens and not tokens.current():
+            _logger.warning("there are no tokens yet: make some with `gradstream token create`")
+        admins = {name.strip() for name in config.admins.split(",")} - {""}
+        return Authentication(tokens, "mtls" in ways, admins)
 
     async def _startup(self) -> str:
         addresses = ", ".join([self._listen(address) for address in self._config.addresses])

@@ -34,13 +34,14 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
 def _option(setting: Field[Any]) -> click.Option:
     default = setting.default_factory() if callable(setting.default_factory) else setting.default
     envvar = setting.metadata.get("env")
+    flag = setting.name.replace("_", "-")
     return click.Option(
-        [f"--{setting.name.replace('_', '-')}"],
+        [f"--{flag}/--no-{flag}" if default is True else f"--{flag}"],
         # What has no default is a file.
         type=click.Path(path_type=Path) if default is None or isinstance(default, Path) else type(default),
         is_flag=isinstance(default, bool),
         default=default,
-        show_default=default is not False,
+        show_default=default not in (False, ""),
         envvar=envvar or f"GRADSTREAM_{setting.name.upper()}",
         show_envvar=bool(envvar),
         metavar=setting.metadata["metavar"],
@@ -72,11 +73,12 @@ async def _run(config: ServerConfig) -> int:
     from gradstream_server.app import AddressInUse, Server
     from gradstream_server.lock import DataDirError
     from gradstream_server.stores.database import StoreError
+    from gradstream_server.stores.tokens import TokensError
     from gradstream_server.tls import TlsError
 
     try:
         await Server(config).serve(lambda address: print(f"gradstream is listening on {address}", flush=True))
-    except (AddressInUse, DataDirError, StoreError, TlsError) as error:
+    except (AddressInUse, DataDirError, StoreError, TlsError, TokensError, logs.AuditLogError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return _EXIT_FAILED
     return 0

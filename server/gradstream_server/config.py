@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ def _setting(default: Any, help_text: str, metavar: str | None = None) -> Any:
     return field(default=default, metadata={"help": help_text, "metavar": metavar})
 
 
-def _default_data_dir() -> Path:
+def default_data_dir() -> Path:
+    """Where a server keeps what it has, unless it is told otherwise."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(base) / "gradstream"
 
@@ -67,8 +69,28 @@ class ServerConfig:
         },
     )
     insecure: bool = _setting(False, "Serve others than this machine without TLS.")
+    auth: str = _setting(
+        "none",
+        "How callers are told apart: none (everybody may do everything), tokens (see `gradstream token`), "
+        "mtls (by the common name in their certificates), or tokens,mtls.",
+        "HOW",
+    )
+    admins: str = _setting(
+        "",
+        "Names in certificates, with commas between, that have the scope admin; others have train.",
+        "NAMES",
+    )
+    audit_log: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Where each call that changes something is told, when callers are told apart: a line of "
+            "JSON each.  [default: stderr]",
+            "metavar": "FILE",
+        },
+    )
+    reflection: bool = _setting(True, "Whether the server tells everybody its contract.")
     data_dir: Path = field(
-        default_factory=_default_data_dir,
+        default_factory=default_data_dir,
         metadata={"help": "Where jobs, logs and data are kept. One server at a time.", "metavar": "DIR"},
     )
     workers: int = field(
@@ -122,6 +144,7 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         self._check_addresses()
+        self._check_auth()
         for name in (
             "workers",
             "max_matrix_bytes",
@@ -163,6 +186,22 @@ class ServerConfig:
                     "everyone on the way reads and changes what is sent: give --tls-cert and --tls-key, or "
                     "listen on 127.0.0.1 or unix:/PATH, or take that upon yourself with --insecure"
                 )
+
+    def _check_auth(self) -> None:
+        ways = self.auth_ways
+        if not ways <= {"tokens", "mtls"}:
+            raise ConfigError(f"auth is {self.auth!r}; it has to be none, tokens, mtls or tokens,mtls")
+        if "mtls" in ways and not self.tls_client_ca:
+            raise ConfigError(
+                "auth mtls needs tls_client_ca: the authorities that sign certificates of clients"
+            )
+        if self.admins and "mtls" not in ways:
+            raise ConfigError("admins names certificates, and needs auth mtls; tokens have their own scopes")
+
+    @property
+    def auth_ways(self) -> AbstractSet[str]:
+        """How callers are told apart; empty when they are not."""
+        return set() if self.auth == "none" else {way.strip() for way in self.auth.split(",")}
 
     @property
     def addresses(self) -> Sequence[Address]:

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 LogFormat = Literal["text", "json"]
@@ -19,6 +20,27 @@ def configure(level: str, log_format: LogFormat) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Alembic tells of every start, also of those with nothing to migrate.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+class AuditLogError(Exception):
+    """The audit log cannot be written; the text says why."""
+
+
+def configure_audit(file: Path | None) -> None:
+    """Send the lines of the audit log to a file, or to stderr, as they are and whatever the level of logs.
+
+    Raises:
+        AuditLogError: the file cannot be written.
+    """
+    try:
+        handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
+    except OSError as error:
+        raise AuditLogError(f"cannot write the audit log {file}: {error.strerror}") from error
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    audit = logging.getLogger("gradstream.audit")
+    audit.handlers = [handler]
+    audit.propagate = False
+    audit.setLevel(logging.INFO)
 
 
 class _Formatter(logging.Formatter):

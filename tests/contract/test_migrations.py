@@ -205,7 +205,7 @@ def test_jobs_of_revision_0002_are_there(engine: Engine, tmp_path: Path) -> None
         checkpoints=(Checkpointed(3, "c"),),
     )
     row = to_row(kept)
-    added = ("group", "validation_digest", "last_validation_loss", "model_name", "model_version")
+    added = ("group", "validation_digest", "last_validation_loss", "model_name", "model_version", "owner")
     for name in added:
         del row[name]
     row |= {
@@ -246,7 +246,7 @@ def test_jobs_of_revision_0004_leave_models(engine: Engine, tmp_path: Path) -> N
         for i, (name, end) in enumerate(ends.items()):
             job = Job(name, f"r{i}", spec, CREATED, state=JobState(name), end_time=ENDED, last_sequence=5)
             row = to_row(job)
-            del row["model_name"], row["model_version"]
+            del row["model_name"], row["model_version"], row["owner"]
             row |= {
                 "create_time": f"{CREATED:%Y-%m-%d %H:%M:%S.%f}",
                 "end_time": f"{ENDED:%Y-%m-%d %H:%M:%S.%f}",

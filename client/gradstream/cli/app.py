@@ -25,6 +25,7 @@ class Entry:
 
 COMMANDS = {
     "serve": Entry("gradstream_server.cli:serve", "Start a server."),
+    "token": Entry("gradstream_server.token_cli:token", "Make, list and revoke tokens that let callers in."),
     "train": Entry("gradstream.cli.train:train", "Start a job and watch it."),
     "watch": Entry("gradstream.cli.watch:watch", "Watch a job, from its beginning or where you left it."),
     "jobs": Entry("gradstream.cli.jobs:jobs", "List jobs, newest first."),

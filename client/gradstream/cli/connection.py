@@ -9,6 +9,7 @@ import click
 from gradstream.cli.options import CONNECTION
 from gradstream.cli.view import View
 from gradstream.client import Client
+from gradstream.endpoint import token_of
 from gradstream.errors import GradstreamError
 from gradstream.tls import TLS
 
@@ -58,6 +59,7 @@ class Settings(TypedDict):
 
     tls: TLS | bool | None
     profile: str | None
+    token: str | None
 
 
 def settings_of_connection() -> Settings:
@@ -68,7 +70,8 @@ def settings_of_connection() -> Settings:
     given = click.get_current_context().meta.get(CONNECTION, {})
     ca, cert, key = (given.get(name) for name in ("tls_ca", "tls_cert", "tls_key"))
     tls = TLS(ca, cert, key) if ca or cert or key else given.get("tls")
-    return Settings(tls=tls, profile=given.get("profile"))
+    file = given.get("token_file")
+    return Settings(tls=tls, profile=given.get("profile"), token=token_of(file) if file else None)
 
 
 @contextmanager

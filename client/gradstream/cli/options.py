@@ -42,6 +42,8 @@ _CONNECTION_OPTIONS = [
                  help="The certificate to show to the server, PEM.  [env var: GRADSTREAM_TLS_CERT]"),
     click.option("--tls-key", metavar="FILE", callback=_note_connection, expose_value=False,
                  help="Its key, PEM.  [env var: GRADSTREAM_TLS_KEY]"),
+    click.option("--token-file", metavar="FILE", callback=_note_connection, expose_value=False,
+                 help="A file with the token that says who you are.  [env var: GRADSTREAM_TOKEN, the token]"),
 ]  # fmt: skip
 table_format_option = click.option(
     "--format", "format_", type=click.Choice(["table", "json"]), default="table", show_default=True,

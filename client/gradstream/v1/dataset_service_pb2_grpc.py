@@ -41,6 +41,11 @@ class DatasetServiceStub:
     DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     def __init__(self, channel):
@@ -91,6 +96,11 @@ class DatasetServiceServicer:
     DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     def UploadDataset(self, request_iterator, context):
@@ -183,6 +193,11 @@ class DatasetService:
     DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     @staticmethod

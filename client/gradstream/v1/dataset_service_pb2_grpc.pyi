@@ -42,6 +42,11 @@ class DatasetServiceStub:
       DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
       UNAVAILABLE         DRAINING: the server is stopping
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     @_typing.overload
@@ -82,6 +87,11 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
       DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
       UNAVAILABLE         DRAINING: the server is stopping
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -118,6 +128,11 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
       DATA_LOSS           DIGEST_MISMATCH: what arrived is not what was sent; nothing of it is kept
       UNAVAILABLE         DRAINING: the server is stopping
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Data sets and uploads belong to whoever sent them: those of others are not in lists and
+    NOT_FOUND. The same file may be the data set of several, each with a name and a time of its own.
     """
 
     @_abc_1.abstractmethod

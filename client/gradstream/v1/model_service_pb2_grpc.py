@@ -43,6 +43,12 @@ class ModelServiceStub:
     message says why. MODEL_UNUSABLE: what was kept of it does not make a model
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Models belong to whoever's job left them: those of others are not in lists and NOT_FOUND,
+    and their names are free. A caller with the scope admin calls those of others OWNER/NAME, and those that belong
+    to nobody /NAME.
     """
 
     def __init__(self, channel):
@@ -90,6 +96,12 @@ class ModelServiceServicer:
     message says why. MODEL_UNUSABLE: what was kept of it does not make a model
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Models belong to whoever's job left them: those of others are not in lists and NOT_FOUND,
+    and their names are free. A caller with the scope admin calls those of others OWNER/NAME, and those that belong
+    to nobody /NAME.
     """
 
     def GetModel(self, request, context):
@@ -171,6 +183,12 @@ class ModelService:
     message says why. MODEL_UNUSABLE: what was kept of it does not make a model
     UNAVAILABLE         DRAINING: the server is stopping
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Models belong to whoever's job left them: those of others are not in lists and NOT_FOUND,
+    and their names are free. A caller with the scope admin calls those of others OWNER/NAME, and those that belong
+    to nobody /NAME.
     """
 
     @staticmethod

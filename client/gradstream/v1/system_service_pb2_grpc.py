@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class SystemServiceStub:
     """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
     """
 
     def __init__(self, channel):
@@ -44,6 +48,10 @@ class SystemServiceStub:
 
 class SystemServiceServicer:
     """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
     """
 
     def GetServerInfo(self, request, context):
@@ -72,6 +80,10 @@ def add_SystemServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SystemService:
     """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
     """
 
     @staticmethod

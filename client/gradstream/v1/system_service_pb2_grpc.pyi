@@ -27,7 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SystemServiceStub:
-    """Tells what the server is and what it can do."""
+    """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +45,12 @@ class SystemServiceStub:
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
-    """Tells what the server is and what it can do."""
+    """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.ServerInfo]  # type: ignore[assignment]
@@ -49,7 +59,12 @@ class SystemServiceAsyncStub(SystemServiceStub):
     """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells what the server is and what it can do."""
+    """Tells what the server is and what it can do.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Any scope allows this.
+    """
 
     @_abc_1.abstractmethod
     def GetServerInfo(

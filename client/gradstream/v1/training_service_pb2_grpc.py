@@ -43,6 +43,11 @@ class TrainingServiceStub:
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     def __init__(self, channel):
@@ -124,6 +129,11 @@ class TrainingServiceServicer:
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     def Train(self, request, context):
@@ -312,6 +322,11 @@ class TrainingService:
     INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     @staticmethod

@@ -44,6 +44,11 @@ class TrainingServiceStub:
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     @_typing.overload
@@ -126,6 +131,11 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -204,6 +214,11 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
       INTERNAL            INTERNAL: a fault of the server; the message holds an id to look for in its log
 
     A job that fails is not an RPC that fails: its watch ends with OK, and the fault is on the job.
+
+    Where the server tells callers apart, a call without a token or certificate that holds is refused with
+    UNAUTHENTICATED, reason UNAUTHENTICATED, and one that the caller's scope does not allow with PERMISSION_DENIED,
+    reason OUT_OF_SCOPE. Jobs, and what a spec names, belong to whoever made them: those of others are not in lists,
+    are NOT_FOUND, and have request ids of their own.
     """
 
     @_abc_1.abstractmethod

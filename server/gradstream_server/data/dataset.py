@@ -60,10 +60,12 @@ class Dataset:
     head_digest: str
     """SHA-256 of its first MiB."""
     name: str
-    """Of the file when it was first uploaded."""
+    """Of the file when the owner first uploaded it."""
     size_bytes: int
     create_time: datetime
     table: Table
+    owner: str = ""
+    """Whose it is; empty for nobody's. The same content may be that of several, each with a name and time."""
 
     def column(self, name: str) -> Column | None:
         """The column of a name."""

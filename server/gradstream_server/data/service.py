@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import accumulate
 
+from gradstream_server.access.principal import UNRESTRICTED, Principal
 from gradstream_server.data.dataset import Dataset
 from gradstream_server.data.formats import format_of, known_suffixes
 from gradstream_server.data.receiving import Receiving
@@ -28,6 +29,7 @@ from gradstream_server.jobs.store import JobStore, StorageFull
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 _BEGINNING = re.compile("[0-9a-f]{6,64}")
+_DIGEST_LENGTH = 64
 _MAX_NAME = 200
 _LOOK_AGAIN_S = 600.0
 _PAGE_COLUMNS = 10_000
@@ -70,7 +72,9 @@ class DatasetService:
         if self._tidying:
             self._tidying.cancel()
 
-    async def begin(self, upload: str, name: str, size_bytes: int) -> Receiving:
+    async def begin(
+        self, upload: str, name: str, size_bytes: int, caller: Principal = UNRESTRICTED
+    ) -> Receiving:
         """Begin to receive a file, or go on with it. Who has begun has to `leave`.
 
         Raises:
@@ -78,13 +82,16 @@ class DatasetService:
             TooManyUploads, NoRoom: not now.
         """
         self._check(upload, name, size_bytes)
-        record = UploadRecord(str(uuid.UUID(upload)), name, size_bytes)
+        record = UploadRecord(str(uuid.UUID(upload)), name, size_bytes, caller.name)
         while earlier := self._receiving.get(record.id):
+            _check_owner(earlier.record, caller)
             # Its connection has broken, which only the sender knows.
             await earlier.leave()
         if len(self._receiving) >= self._limits.max_uploads:
             raise TooManyUploads(self._limits.max_uploads, retry_after_s=5)
-        if (known := self._uploads.get(record.id)) and known != record:
+        if known := self._uploads.get(record.id):
+            _check_owner(known, caller)
+        if known and known != record:
             what = f"has begun as {known.name!r} of {known.size_bytes} bytes; use a new id for another file"
             raise InvalidRequest([Violation("begin.upload", what)])
         receiving = Receiving(record, self._uploads, lambda: self._left(record.id))
@@ -117,7 +124,7 @@ class DatasetService:
             if received.digest != digest:
                 raise DigestMismatch(digest, received.digest)
             async with self._keeping[digest]:
-                dataset = self._datasets.get(digest) or await self._keep(receiving, received)
+                dataset = self._datasets.get(digest, record.owner) or await self._keep(receiving, received)
         except InvalidRequest:
             raise
         except StorageFull as error:
@@ -138,9 +145,9 @@ class DatasetService:
         await asyncio.to_thread(self._uploads.remove, receiving.record.id)
 
     async def find_content(
-        self, size_bytes: int, head_digest: str
+        self, size_bytes: int, head_digest: str, caller: Principal = UNRESTRICTED
     ) -> tuple[list[str], list[tuple[UploadRecord, Received]]]:
-        """What may be a file of this size and beginning: digests of data sets, and uploads.
+        """What of the caller's may be a file of this size and beginning: digests of data sets, and uploads.
 
         Raises:
             InvalidRequest: a field is out of range.
@@ -151,42 +158,51 @@ class DatasetService:
         digests = [
             dataset.digest
             for dataset in self._datasets.all()
-            if (dataset.size_bytes, dataset.head_digest) == (size_bytes, head_digest)
+            if dataset.owner == caller.name
+            and (dataset.size_bytes, dataset.head_digest) == (size_bytes, head_digest)
         ]
-        return digests, await asyncio.to_thread(self._unfinished, size_bytes, head_digest)
+        return digests, await asyncio.to_thread(self._unfinished, size_bytes, head_digest, caller.name)
 
-    def _unfinished(self, size_bytes: int, head_digest: str) -> list[tuple[UploadRecord, Received]]:
+    def _unfinished(
+        self, size_bytes: int, head_digest: str, owner: str
+    ) -> list[tuple[UploadRecord, Received]]:
         found = []
         for record in self._uploads.all():
-            if record.size_bytes == size_bytes:
+            if record.size_bytes == size_bytes and record.owner == owner:
                 received = self._uploads.received(record.id, head_digest)
                 if received:
                     found.append((record, received))
         return found
 
-    def get(self, dataset: str) -> Dataset:
-        """The data set of a digest, or of the beginning of one.
+    def get(self, dataset: str, caller: Principal = UNRESTRICTED) -> Dataset:
+        """The data set of a digest, or of the beginning of one. Of what several have, who sees all gets his
+        own, or that of who had it first.
 
         Raises:
-            DatasetNotFound: there is none, or more than one begins so.
+            DatasetNotFound: the caller has none, or more than one begins so.
         """
-        if found := self._datasets.get(dataset):
-            return found
-        alike = []
-        if _BEGINNING.fullmatch(dataset):
-            alike = [each for each in self._datasets.all() if each.digest.startswith(dataset)]
-        if len(alike) != 1:
-            raise DatasetNotFound(dataset, [each.digest for each in alike])
-        return alike[0]
+        alike = {dataset}
+        if len(dataset) < _DIGEST_LENGTH and _BEGINNING.fullmatch(dataset):
+            seen = (each.digest for each in self._datasets.all() if caller.sees(each.owner))
+            alike = {digest for digest in seen if digest.startswith(dataset)}
+        found = None
+        if len(alike) == 1:
+            (digest,) = alike
+            found = self._datasets.get(digest, caller.name)
+            if found is None and caller.sees_all:
+                found = self._datasets.get(digest)
+        if found is None:
+            raise DatasetNotFound(dataset, sorted(alike - {dataset}))
+        return found
 
     def page(
-        self, before: tuple[datetime, str] | None, size: int
+        self, before: tuple[datetime, str] | None, size: int, caller: Principal = UNRESTRICTED
     ) -> tuple[Sequence[Dataset], tuple[datetime, str] | None]:
-        """A page of data sets, newest first, and where the next begins: behind a time and a digest.
+        """A page of the caller's data sets, newest first, and where the next begins: after a time and digest.
 
         There are fewer on it when they are so wide that they would make too large a message.
         """
-        datasets = self._datasets.all()
+        datasets = [each for each in self._datasets.all() if caller.sees(each.owner)]
         if before:
             datasets = [each for each in datasets if (each.create_time, each.digest) < before]
         columns = accumulate(len(each.table.columns) for each in datasets[:size])
@@ -194,18 +210,28 @@ class DatasetService:
         more = len(datasets) > len(page)
         return page, (page[-1].create_time, page[-1].digest) if more else None
 
-    async def delete(self, dataset: str) -> None:
-        """Delete a data set.
+    async def delete(self, dataset: str, caller: Principal = UNRESTRICTED) -> None:
+        """Delete a data set; others who have uploaded the same keep it.
 
         Raises:
-            DatasetNotFound: there is no such data set.
+            DatasetNotFound: there is no such data set, or it is somebody else's.
             DatasetInUse: jobs that have not ended train on it.
+            NoRoom: the disk has none to note that others still have it.
         """
-        digest = self.get(dataset).digest
+        found = self.get(dataset, caller)
+        digest, owner = found.digest, found.owner
+        others = any(each.digest == digest and each.owner != owner for each in self._datasets.all())
         unfinished = await asyncio.to_thread(self._jobs.unfinished)
-        if any(digest in (job.data_digest, job.validation_digest) for job in unfinished):
+        # Jobs of others train on what they have uploaded themselves. Without it, only on what they may see.
+        if any(
+            digest in (job.data_digest, job.validation_digest) and (job.owner == owner or not others)
+            for job in unfinished
+        ):
             raise DatasetInUse(digest)
-        await asyncio.to_thread(self._datasets.remove, digest)
+        try:
+            await asyncio.to_thread(self._datasets.remove, digest, owner)
+        except StorageFull as error:
+            raise NoRoom from error
 
     async def _keep(self, receiving: Receiving, received: Received) -> Dataset:
         record = receiving.record
@@ -224,6 +250,7 @@ class DatasetService:
                 size_bytes=record.size_bytes,
                 create_time=datetime.now(UTC),
                 table=table,
+                owner=record.owner,
             )
             await asyncio.to_thread(self._datasets.keep, dataset, prepared)
         finally:
@@ -260,3 +287,10 @@ class DatasetService:
             violations.append(Violation("begin.size_bytes", what))
         if violations:
             raise InvalidRequest(violations)
+
+
+def _check_owner(record: UploadRecord, caller: Principal) -> None:
+    """Refuse the id of another's upload, of which no more is told."""
+    if record.owner != caller.name:
+        what = "was used already; use a new id for another file"
+        raise InvalidRequest([Violation("begin.upload", what)])

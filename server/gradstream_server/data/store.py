@@ -24,14 +24,15 @@ class DatasetFiles(Protocol):
 
 
 class DatasetStore(Protocol):
-    """Data sets by digest. Methods block and may be called from several threads."""
+    """Data sets by digest and owner; what several have is kept once. Methods block and may be called from
+    several threads."""
 
     def all(self) -> Sequence[Dataset]:
-        """All data sets, newest first."""
+        """All data sets, as each owner has them, newest first."""
         ...
 
-    def get(self, digest: str) -> Dataset | None:
-        """A data set, or None."""
+    def get(self, digest: str, owner: str | None = None) -> Dataset | None:
+        """A data set, as an owner has it or who had it first; or None."""
         ...
 
     def prepare(self) -> Path:
@@ -39,7 +40,7 @@ class DatasetStore(Protocol):
         ...
 
     def keep(self, dataset: Dataset, prepared: Path) -> None:
-        """Keep a data set, safe from anything once this returns.
+        """Keep a data set, safe from anything once this returns. Content that is there stays as it is.
 
         Raises:
             StorageFull: there is no room for it.
@@ -50,8 +51,13 @@ class DatasetStore(Protocol):
         """Remove what was prepared; nothing happens when it is gone."""
         ...
 
-    def remove(self, digest: str) -> None:
-        """Remove a data set; nothing happens when it is gone already."""
+    def remove(self, digest: str, owner: str = "") -> None:
+        """Remove a data set of an owner, and its content when nobody has it any more; nothing happens when it
+        is gone already.
+
+        Raises:
+            StorageFull: there is no room to note that others still have it.
+        """
         ...
 
 
@@ -101,6 +107,8 @@ class UploadRecord:
     name: str
     size_bytes: int
     """Of the whole file."""
+    owner: str = ""
+    """Who sends it; empty for nobody."""
 
 
 class UploadStore(Protocol):

@@ -1,6 +1,8 @@
 """What can be wrong with a request, or with a job. Free of transport; `rpc/status.py` gives each a status.
 
 RequestError                    the caller can do something about it
+├── Unauthenticated             nothing says who he is
+├── OutOfScope                  he may not do this
 ├── InvalidRequest              fields out of range, by path
 │   └── InvalidSpec             the same, of a spec
 ├── JobNotFound
@@ -50,6 +52,20 @@ class Violation:
 
 class RequestError(Exception):
     """Base of all that a caller can do something about; the text is for the caller."""
+
+
+class Unauthenticated(RequestError):
+    """Nothing tells who calls, or nothing that holds. The text never holds what was sent."""
+
+
+class OutOfScope(RequestError):
+    """The caller may do less than this takes."""
+
+    def __init__(self, method: str, needed: str, has: str) -> None:
+        super().__init__(
+            f"{method.rpartition('/')[2]} takes the scope {needed}, and the caller has {has}; have a token "
+            f"made with --scope {needed}, or ask who runs the server"
+        )
 
 
 _TOLD_VIOLATIONS = 10

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from gradstream_server.access.principal import UNRESTRICTED, Principal
 from gradstream_server.jobs.check import Check
 from gradstream_server.jobs.errors import InvalidSpec, Violation
 from gradstream_server.jobs.parts import check_parts
@@ -53,7 +54,7 @@ class GradientChecks:
 
     def __init__(
         self,
-        resolve: Callable[[SpecRequest], Awaitable[tuple[Spec, InlineData | None]]],
+        resolve: Callable[[SpecRequest, Principal], Awaitable[tuple[Spec, InlineData | None]]],
         computer: GradientComputer,
     ) -> None:
         """
@@ -63,14 +64,14 @@ class GradientChecks:
         self._resolve = resolve
         self._computer = computer
 
-    async def check(self, request: SpecRequest) -> GradientCheck:
+    async def check(self, request: SpecRequest, caller: Principal = UNRESTRICTED) -> GradientCheck:
         """Compare the gradients of all trainers that do the spec's model and loss.
 
         Raises:
             InvalidSpec, DatasetNotFound, DeviceNotAvailable: as for a job.
             TooManyChecks, CheckFailed: as `GradientComputer.compute`.
         """
-        spec, data = await self._resolve(request)
+        spec, data = await self._resolve(request, caller)
         if is_plugin(model := spec.parts["model"]):
             what = "an installed module, whose gradient is torch's alone: there is nothing to compare it with"
             raise InvalidSpec([Violation("spec.model.name", f"is {model.name!r}, {what}")])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradstream_server.access.principal import model_key
 from gradstream_server.jobs.errors import Fault
 from gradstream_server.jobs.events import (
     Checkpointed,
@@ -59,6 +60,8 @@ class Job:
     spec: bytes
     """The resolved spec, as the contract encodes it."""
     create_time: datetime
+    owner: str = ""
+    """Whose it is; empty for nobody's."""
     data_digest: str = ""
     """Of the inline data; empty for the reference experiment."""
     validation_digest: str = ""
@@ -104,6 +107,11 @@ class Job:
         """The name of the model that it has left, or would leave if it ended now as it stands."""
         # What was not trained to its end is never the latest version of a name that somebody relies on.
         return (self.state is JobState.SUCCEEDED and self.model_name) or self.id
+
+    @property
+    def model_key(self) -> str:
+        """What that model is kept as."""
+        return model_key(self.owner, self.left_as)
 
     @property
     def checkpoint_names(self) -> tuple[str, ...]:

@@ -202,7 +202,7 @@ class EventLog:
             records.append(EventRecord(job.last_sequence, self._codec.encode_event(job, event, time)))
         if job.model_version and (result := result_of(events[-1])):
             outcome = self._codec.encode_outcome(result)
-            model = Model(job.left_as, job.model_version, job.id, time, job.spec, outcome)
+            model = Model(job.model_key, job.model_version, job.id, time, job.spec, outcome)
         return Write(job, records, model)
 
     def _write(

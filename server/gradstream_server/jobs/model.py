@@ -9,6 +9,7 @@ class Model:
     """What is known of a model, all but the parameters: the log of its job has them, while that is there."""
 
     name: str
+    """In stores together with its owner: see `access/principal.py`. To callers, what they call it."""
     version: int
     """From 1; at most one model of a name has it, ever."""
     job: str

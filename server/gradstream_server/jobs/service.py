@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from gradstream_server.access.principal import UNRESTRICTED, Principal
 from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs.codec import Codec, EventRecord
 from gradstream_server.jobs.errors import (
@@ -19,6 +20,7 @@ from gradstream_server.jobs.errors import (
     JobAlreadyEnded,
     JobBeingCancelled,
     JobNotEnded,
+    JobNotFound,
     NoRoom,
     QueueFull,
     RequestIdReused,
@@ -63,7 +65,7 @@ class JobService:
         log: EventLog,
         runner: JobRunner,
         executor: Executor,
-        find_dataset: Callable[[str], Dataset],
+        find_dataset: Callable[[str, Principal], Dataset],
         codec: Codec,
         limits: Limits,
         disconnect_grace_s: float,
@@ -71,7 +73,7 @@ class JobService:
     ) -> None:
         """
         Args:
-            find_dataset: the data set of a digest; raises DatasetNotFound.
+            find_dataset: the data set of a digest, as a caller has it; raises DatasetNotFound.
             limits: what a request may ask for at most.
             disconnect_grace_s: how long nobody may watch a job with `cancel_on_disconnect`.
             keep_ended_s: how long jobs are kept that have ended; 0 for ever.
@@ -124,6 +126,7 @@ class JobService:
         cancel_on_disconnect: bool = False,
         group: str = "",
         model_name: str = "",
+        caller: Principal = UNRESTRICTED,
     ) -> Job:
         """Start a job, or return the one that the request id has started before. An empty id is a new one.
 
@@ -136,9 +139,10 @@ class JobService:
         check_priority(priority)
         check_name("group", group)
         check_name("model_name", model_name)
-        spec, data = await self.resolve(request)
+        spec, data = await self.resolve(request, caller)
         job = Job(
             id=base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower(),
+            owner=caller.name,
             request_id=checked_request_id(request_id),
             spec=self._codec.encode_spec(spec),
             create_time=datetime.now(UTC),
@@ -203,7 +207,7 @@ class JobService:
         Raises:
             RequestIdReused: it was another request with the same id.
         """
-        existing = await asyncio.to_thread(self._store.find_request, job.request_id)
+        existing = await asyncio.to_thread(self._store.find_request, job.request_id, job.owner)
         if existing is None:
             return None
         for same in ("spec", "priority", "cancel_on_disconnect", "group", "model_name"):
@@ -211,53 +215,61 @@ class JobService:
                 raise RequestIdReused(existing.request_id, existing.id)
         return existing
 
-    async def validate(self, request: SpecRequest) -> tuple[Spec, Estimate]:
+    async def validate(self, request: SpecRequest, caller: Principal = UNRESTRICTED) -> tuple[Spec, Estimate]:
         """The spec that `create` would make, and what it would take.
 
         Raises:
             InvalidSpec, DeviceNotAvailable: as `create`.
         """
-        spec, _ = await self.resolve(request)
+        spec, _ = await self.resolve(request, caller)
         return spec, estimate(spec)
 
-    async def get(self, job: str) -> Job:
+    async def get(self, job: str, caller: Principal = UNRESTRICTED) -> Job:
         """A job, as it stands.
 
         Raises:
-            JobNotFound: there is no such job.
+            JobNotFound: there is no such job, or it is somebody else's.
         """
-        return await self._log.get(job)
+        found = await self._log.get(job)
+        if not caller.sees(found.owner):
+            raise JobNotFound(job)
+        return found
 
     async def page(
-        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
+        self,
+        states: Collection[JobState],
+        before: int | None,
+        size: int,
+        group: str = "",
+        caller: Principal = UNRESTRICTED,
     ) -> tuple[Sequence[Job], int | None]:
-        """A page of jobs, newest first, of a group or of all, and where the next begins.
+        """A page of the caller's jobs, newest first, of a group or of all, and where the next begins.
 
         Raises:
             InvalidRequest: no job can be of such a group.
         """
         check_name("group", group)
-        return await asyncio.to_thread(self._store.page, states, before, size, group)
+        return await asyncio.to_thread(self._store.page, states, before, size, group, caller.only)
 
     def jobs_ahead(self, job: Job) -> int | None:
         """How many jobs are ahead of one that waits; None when it does not wait."""
         return self._runner.jobs_ahead(job.id) if job.state is JobState.QUEUED else None
 
-    async def cancel(self, job: str, reason: str = "") -> Job:
+    async def cancel(self, job: str, reason: str = "", caller: Principal = UNRESTRICTED) -> Job:
         """Ask a job to stop, for a reason that its log tells, and return it as it then stands.
 
         Raises:
             JobNotFound: there is no such job.
             JobAlreadyEnded: it has succeeded or failed.
         """
-        found = await self._log.get(job)
+        found = await self.get(job, caller)
         if not found.ended:
             found = await self._to_the_end(self._runner.cancel(found, reason))
         if found.ended and found.state is not JobState.CANCELLED:
             raise JobAlreadyEnded(job, str(found.state), "cancelled")
         return found
 
-    async def pause(self, job: str) -> Job:
+    async def pause(self, job: str, caller: Principal = UNRESTRICTED) -> Job:
         """Put a job aside, and return it once it is PAUSED.
 
         Raises:
@@ -265,12 +277,12 @@ class JobService:
             JobAlreadyEnded: it has ended, at last before it could be paused.
             JobBeingCancelled: it will not be there to go on.
         """
-        found = await self._log.get(job)
+        found = await self.get(job, caller)
         if not found.ended:
             found = await self._to_the_end(self._runner.pause(found))
         return _living(found, "paused")
 
-    async def resume(self, job: str) -> Job:
+    async def resume(self, job: str, caller: Principal = UNRESTRICTED) -> Job:
         """Queue a paused job again, and return it as it then stands.
 
         Raises:
@@ -278,14 +290,14 @@ class JobService:
             JobAlreadyEnded, JobBeingCancelled: it is not there to go on.
             QueueFull, Draining: not now.
         """
-        found = await self._log.get(job)
+        found = await self.get(job, caller)
         if self._draining and found.state is JobState.PAUSED:
             raise Draining
         if not found.ended:
             found = await self._to_the_end(self._runner.resume(found, self._codec.decode_spec(found.spec)))
         return _living(found, "resumed")
 
-    async def delete(self, job: str) -> None:
+    async def delete(self, job: str, caller: Principal = UNRESTRICTED) -> None:
         """Delete a job that has ended, with its log, and its data when no other job has the same.
 
         Its model is kept.
@@ -295,7 +307,7 @@ class JobService:
             JobNotFound: there is no such job.
             JobNotEnded: it lives.
         """
-        found = await self._log.get(job)
+        found = await self.get(job, caller)
         if not found.ended:
             raise JobNotEnded(job, str(found.state))
         await self._to_the_end(self._delete(found))
@@ -308,7 +320,7 @@ class JobService:
             await self._data.forget(job.data_digest)
 
     async def watch(
-        self, job: str, after: int, idle_s: float | None = None
+        self, job: str, after: int, idle_s: float | None = None, caller: Principal = UNRESTRICTED
     ) -> AsyncIterator[Sequence[EventRecord]]:
         """The events of a job after a sequence, as they come, to the end of its log.
 
@@ -318,7 +330,7 @@ class JobService:
         Raises:
             JobNotFound, SequenceBeyondLog: with the first item asked for.
         """
-        with self._presence.watching(await self._log.get(job)):
+        with self._presence.watching(await self.get(job, caller)):
             async for records in self._log.tail(job, after, idle_s):
                 yield records
 
@@ -331,29 +343,31 @@ class JobService:
         """Slots, jobs that run, and jobs that wait."""
         return self._executor.slots, self._runner.running, self._runner.queued
 
-    async def resolve(self, request: SpecRequest) -> tuple[Spec, InlineData | None]:
+    async def resolve(
+        self, request: SpecRequest, caller: Principal = UNRESTRICTED
+    ) -> tuple[Spec, InlineData | None]:
         """The resolved spec, and the inline data of it, which nobody has kept yet.
 
         Raises:
             InvalidSpec, DatasetNotFound, DeviceNotAvailable: as `create`.
         """
         if request.known_data and request.data is None:
-            request = replace(request, data=await self._known(request.known_data))
+            request = replace(request, data=await self._known(request.known_data, caller))
         # "cpu" is everywhere; every other name has to wait until a worker has told what there is.
         devices = ["cpu"] if request.device == "cpu" else [device.name for device in await self.devices()]
-        dataset = self._find_dataset(request.selection.dataset) if request.selection else None
+        dataset = self._find_dataset(request.selection.dataset, caller) if request.selection else None
         other = request.validation.dataset if request.validation else None
-        validation_dataset = self._find_dataset(other) if other is not None else None
+        validation_dataset = self._find_dataset(other, caller) if other is not None else None
         arguments = (request, devices, TRAINERS, self.limits, dataset, validation_dataset)
         if request.data and request.data.features.size > _LARGE_REQUEST:
             return await asyncio.to_thread(resolve, *arguments), request.data
         return resolve(*arguments), request.data
 
-    async def _known(self, table: KnownData) -> InlineData:
+    async def _known(self, table: KnownData, caller: Principal) -> InlineData:
         """The data that a request names by their digest."""
         found = None
         if _DIGEST.fullmatch(table.digest):
-            found = await self._data.get(table.digest)
+            found = await self._data.get(table.digest, caller.only)
         if found is None:
             what = f"is {table.digest!r}, which this server does not have; send the numbers too"
             raise InvalidSpec([Violation("spec.inline_data.digest", what)])

@@ -20,8 +20,10 @@ class SharedData:
         self._forgetting: dict[str, asyncio.Event] = {}
         """Digests of data that are just being removed: who comes with them waits, and keeps them again."""
 
-    async def get(self, digest: str) -> InlineData | None:
-        """The data of a digest, without names; None when they are not there."""
+    async def get(self, digest: str, owner: str | None = None) -> InlineData | None:
+        """The data of a digest, without names; None when they are not there, or of no job of the owner."""
+        if owner is not None and not await asyncio.to_thread(self._jobs.uses_data, digest, owner):
+            return None
         return await asyncio.to_thread(self._data.get, digest)
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from gradstream_server.jobs.spec import InlineData
 
 
 class RequestIdTaken(Exception):
-    """A job with this request id is there already."""
+    """A job of the same owner with this request id is there already."""
 
 
 class VersionTaken(Exception):
@@ -41,7 +41,7 @@ class JobStore(Protocol):
         nothing at all.
 
         Raises:
-            RequestIdTaken: a job with its request id is there already.
+            RequestIdTaken: a job of its owner with its request id is there already.
             VersionTaken: the model cannot have the version that it is given.
             StorageFull: there is no room for it.
         """
@@ -64,18 +64,24 @@ class JobStore(Protocol):
         """The job, or None."""
         ...
 
-    def find_request(self, request_id: str) -> Job | None:
-        """The job that a request has made, or None."""
+    def find_request(self, request_id: str, owner: str = "") -> Job | None:
+        """The job that a request of its owner has made, or None."""
         ...
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
+        self,
+        states: Collection[JobState],
+        before: int | None,
+        size: int,
+        group: str = "",
+        owner: str | None = None,
     ) -> tuple[list[Job], int | None]:
         """At most `size` jobs, newest first, and the cursor of the next page, or None at the end.
 
         Args:
             states: only jobs in one of these; all when empty.
             group: only jobs of this group; all when empty.
+            owner: only jobs of this owner; all when None.
             before: the cursor that the page before has given; None for the newest.
         """
         ...
@@ -96,8 +102,8 @@ class JobStore(Protocol):
         """At most `limit` jobs that ended before a time."""
         ...
 
-    def uses_data(self, digest: str) -> bool:
-        """Whether there is a job with data of this digest."""
+    def uses_data(self, digest: str, owner: str | None = None) -> bool:
+        """Whether there is a job, of an owner or of any, with data of this digest."""
         ...
 
     def data_digests(self) -> set[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from gradstream.bundle import Bundle
 from gradstream.errors import BundleError
+from gradstream_server.access.principal import UNRESTRICTED, Principal
 from gradstream_server.jobs.codec import Codec
 from gradstream_server.jobs.errors import FormatNotAvailable, ModelNotFound, ModelUnusable, NoRoom
 from gradstream_server.jobs.log import EventLog
@@ -52,45 +53,51 @@ class ModelService:
         except OSError:
             _logger.exception("what is left of deleted models could not be removed")
 
-    async def get(self, name: str, version: int = 0) -> Model:
+    async def get(self, name: str, version: int = 0, caller: Principal = UNRESTRICTED) -> Model:
         """A model: the latest of its name, unless a version is given.
 
         Raises:
-            ModelNotFound: there is none.
+            ModelNotFound: there is none, or it is somebody else's.
         """
-        found = await asyncio.to_thread(self._models.get, name, version)
+        key = caller.key(name)
+        found = await asyncio.to_thread(self._models.get, key, version)
         if found is None:
-            raise await self.not_found(name, version)
-        return found
+            raise await self.not_found(key, version)
+        return replace(found, name=caller.called(key))
 
     async def versions(self, name: str) -> Sequence[int]:
-        """The versions of a model, rising; empty when there is none."""
+        """The versions of a model as it is kept, rising; empty when there is none."""
         return await asyncio.to_thread(self._models.versions, name)
 
-    async def index(self) -> Sequence[tuple[str, int]]:
-        """Names and versions of all models, by both."""
-        return await asyncio.to_thread(self._models.index)
+    async def index(self, caller: Principal = UNRESTRICTED) -> Sequence[tuple[str, int]]:
+        """Names, as models are kept, and versions of all that are there for the caller, by both."""
+        return await asyncio.to_thread(self._models.index, caller.only)
 
     async def not_found(self, name: str, version: int = 0) -> ModelNotFound:
-        """That there is no such model, with what there is."""
+        """That there is no such model as it would be kept, with what there is of its owner."""
         return await asyncio.to_thread(self._not_found, name, version)
 
-    async def page(self, name: str, before: int | None, size: int) -> tuple[Sequence[Model], int | None]:
-        """A page of models, newest first, of a name or of all, and where the next begins.
+    async def page(
+        self, name: str, before: int | None, size: int, caller: Principal = UNRESTRICTED
+    ) -> tuple[Sequence[Model], int | None]:
+        """A page of the caller's models, newest first, of a name or of all, and where the next begins.
 
         Raises:
             InvalidRequest: no model can have such a name.
         """
-        check_name("name", name)
-        return await asyncio.to_thread(self._models.page, name, before, size)
+        check_name("name", name.rpartition("/")[2] if caller.sees_all else name)
+        key = caller.key(name) if name else ""
+        page, cursor = await asyncio.to_thread(self._models.page, key, before, size, caller.only)
+        return [replace(model, name=caller.called(model.name)) for model in page], cursor
 
-    async def delete(self, name: str, version: int = 0) -> list[int]:
+    async def delete(self, name: str, version: int = 0, caller: Principal = UNRESTRICTED) -> list[int]:
         """Delete a version of a model, or all of them; returns those that were.
 
         Raises:
-            ModelNotFound: there is none.
+            ModelNotFound: there is none, or it is somebody else's.
             NoRoom: the disk has none to note it.
         """
+        name = caller.key(name)
         versions = [version] if version else await asyncio.to_thread(self._models.versions, name)
         try:
             deleted = await self._log.in_turn(self._models.delete, name, versions)
@@ -131,7 +138,7 @@ class ModelService:
         content = self._contents.read(model.job)
         if content is None:
             if self._models.of_job(model.job) is None:
-                raise self._not_found(model.name, model.version)
+                raise ModelNotFound(model.name, model.version, (), ())
             raise ModelUnusable(
                 f"the parameters of {_told(model)} are lost: its file is gone from the server"
             )
@@ -152,9 +159,10 @@ class ModelService:
             raise ModelUnusable(f"{_told(model)} cannot be used: {error}") from error
 
     def _not_found(self, name: str, version: int) -> ModelNotFound:
-        versions = self._models.versions(name)
-        nearest = difflib.get_close_matches(name[:100], self._models.names(_MOST_NAMES), _NEAREST)
-        return ModelNotFound(name, version, versions, nearest)
+        owner, _, plain = name.rpartition("/")
+        names = [each.rpartition("/")[2] for each in self._models.names(_MOST_NAMES, owner)]
+        nearest = difflib.get_close_matches(plain[:100], names, _NEAREST)
+        return ModelNotFound(plain, version, self._models.versions(name), nearest)
 
 
 def _told(model: Model) -> str:

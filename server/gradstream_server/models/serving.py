@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from gradstream.bundle import Bundle
+from gradstream_server.access.principal import UNRESTRICTED, Principal
 from gradstream_server.jobs.errors import ModelUnloaded, ModelUnusable, RequestError
 from gradstream_server.models.served import ModuleComputer, ServedModel, ServedModule
 from gradstream_server.models.service import ModelService
@@ -42,7 +43,8 @@ class _Versions:
 
 
 class Serving:
-    """Finds models to be asked, and loads and unloads them. Lives on one event loop."""
+    """Finds models to be asked, and loads and unloads them, by the names that they are kept as. Lives on one
+    event loop."""
 
     def __init__(self, models: ModelService, computer: ModuleComputer, threads: int, max_bytes: int) -> None:
         """
@@ -104,9 +106,9 @@ class Serving:
             return False
         return True
 
-    async def index(self) -> list[Entry]:
-        """All versions of all models, by name."""
-        found = [(name, version) for name, version in await self._models.index()]
+    async def index(self, caller: Principal = UNRESTRICTED) -> list[Entry]:
+        """All versions of all models that are there for the caller, by name."""
+        found = [(name, version) for name, version in await self._models.index(caller)]
         return [Entry(*key, self._reason(key)) for key in found]
 
     async def load(self, name: str, version: int = 0) -> None:

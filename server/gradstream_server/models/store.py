@@ -7,7 +7,8 @@ from gradstream_server.jobs.model import Model
 
 
 class ModelStore(Protocol):
-    """What is known of models. Methods block; any thread may read, and one at a time write."""
+    """What is known of models, whose names are those together with their owners'. Methods block; any thread
+    may read, and one at a time write."""
 
     def get(self, name: str, version: int = 0) -> Model | None:
         """A model, the latest of its name unless a version is given; None when there is none."""
@@ -17,11 +18,14 @@ class ModelStore(Protocol):
         """The model that a job has left; None when it has left none, or that was deleted."""
         ...
 
-    def page(self, name: str, before: int | None, size: int) -> tuple[list[Model], int | None]:
+    def page(
+        self, name: str, before: int | None, size: int, owner: str | None = None
+    ) -> tuple[list[Model], int | None]:
         """At most `size` models, newest first, and the cursor of the next page, or None at the end.
 
         Args:
             name: only models of this name; all when empty.
+            owner: only models of this owner; all when None.
             before: the cursor that the page before has given; None for the newest.
         """
         ...
@@ -30,12 +34,12 @@ class ModelStore(Protocol):
         """The versions of a model, rising."""
         ...
 
-    def index(self) -> list[tuple[str, int]]:
-        """Names and versions of all models, by name, versions rising."""
+    def index(self, owner: str | None = None) -> list[tuple[str, int]]:
+        """Names and versions of all models, or of those of an owner, by name, versions rising."""
         ...
 
-    def names(self, limit: int) -> list[str]:
-        """The names of the newest models."""
+    def names(self, limit: int, owner: str | None = None) -> list[str]:
+        """The names of the newest models, or of those of an owner."""
         ...
 
     def jobs(self) -> set[str]:

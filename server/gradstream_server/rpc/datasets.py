@@ -11,6 +11,7 @@ from gradstream_server.data.dataset import Column, Dataset
 from gradstream_server.data.service import DatasetService
 from gradstream_server.jobs.errors import InvalidRequest, NoRoom, Violation
 from gradstream_server.rpc import pages
+from gradstream_server.rpc.access import about, caller
 from gradstream_server.rpc.chunks import Chunk
 from gradstream_server.rpc.codec import timestamp
 
@@ -30,7 +31,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
         if first is None or isinstance(first, Chunk) or not first.HasField("begin"):
             raise InvalidRequest([Violation("begin", "is missing; it has to be the first part of an upload")])
         begin = first.begin
-        receiving = await self._service.begin(begin.upload, begin.name, begin.size_bytes)
+        receiving = await self._service.begin(begin.upload, begin.name, begin.size_bytes, caller())
         try:
             async for request in requests:
                 if isinstance(request, Chunk):
@@ -40,6 +41,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
                     case "chunk":
                         await receiving.add(request.chunk.offset, request.chunk.data)
                     case "end":
+                        about(request.end.digest)
                         return to_message(await self._service.finish(receiving, request.end.digest))
                     case _:
                         what = "has to be `chunk` or `end`, once an upload is begun"
@@ -55,7 +57,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def FindContent(
         self, request: dataset_service_pb2.FindContentRequest, context: Context
     ) -> dataset_service_pb2.FindContentResponse:
-        digests, uploads = await self._service.find_content(request.size_bytes, request.head_digest)
+        digests, uploads = await self._service.find_content(request.size_bytes, request.head_digest, caller())
         return dataset_service_pb2.FindContentResponse(
             digests=digests,
             uploads=[
@@ -69,12 +71,14 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def GetDataset(
         self, request: dataset_service_pb2.GetDatasetRequest, context: Context
     ) -> dataset_pb2.Dataset:
-        return to_message(self._service.get(_dataset(request)))
+        return to_message(self._service.get(_dataset(request), caller()))
 
     async def ListDatasets(
         self, request: dataset_service_pb2.ListDatasetsRequest, context: Context
     ) -> dataset_service_pb2.ListDatasetsResponse:
-        page, cursor = self._service.page(_cursor(request.page_token), pages.size(request.page_size))
+        page, cursor = self._service.page(
+            _cursor(request.page_token), pages.size(request.page_size), caller()
+        )
         return dataset_service_pb2.ListDatasetsResponse(
             datasets=[to_message(dataset, categories=False) for dataset in page],
             next_page_token=f"{cursor[0].isoformat()}_{cursor[1]}" if cursor else "",
@@ -83,7 +87,7 @@ class DatasetServicer(dataset_service_pb2_grpc.DatasetServiceServicer):
     async def DeleteDataset(
         self, request: dataset_service_pb2.DeleteDatasetRequest, context: Context
     ) -> dataset_service_pb2.DeleteDatasetResponse:
-        await self._service.delete(_dataset(request))
+        await self._service.delete(_dataset(request), caller())
         return dataset_service_pb2.DeleteDatasetResponse()
 
 
@@ -122,6 +126,7 @@ def _dataset(
 ) -> str:
     if not request.dataset:
         raise InvalidRequest([Violation("dataset", "is missing; it has to be the digest of a data set")])
+    about(request.dataset)
     return request.dataset
 
 

@@ -1,4 +1,4 @@
-"""Stands between gRPC and our methods: reads the request, and turns whatever is raised into a status.
+"""Stands between gRPC and our methods: lets callers in, reads requests, and makes statuses of errors.
 
 Nothing of an unforeseen error reaches a caller but an id under which the log tells the rest.
 """
@@ -16,6 +16,7 @@ from google.rpc import status_pb2
 from grpc_status import rpc_status
 
 from gradstream_server.jobs.errors import InvalidRequest, RequestError, Violation
+from gradstream_server.rpc.access import Access, Call
 from gradstream_server.rpc.chunks import read_chunk
 from gradstream_server.rpc.status import internal_status, request_status
 
@@ -33,6 +34,13 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class Guard(grpc.aio.ServerInterceptor):
     """Guards the methods of our services; health and reflection look after themselves."""
 
+    def __init__(self, access: Access) -> None:
+        """
+        Args:
+            access: lets callers in.
+        """
+        self._access = access
+
     async def intercept_service(
         self,
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
@@ -45,53 +53,59 @@ class Guard(grpc.aio.ServerInterceptor):
         # Requests are read and events are sent as bytes: a request that is none is ours to refuse, and events
         # leave as they are kept.
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method))
+            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method, self._access))
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(
-                _guarded_upload(handler, method), response_serializer=handler.response_serializer
+                _guarded_upload(handler, method, self._access),
+                response_serializer=handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            _guarded_call(handler, method), response_serializer=handler.response_serializer
+            _guarded_call(handler, method, self._access), response_serializer=handler.response_serializer
         )
 
 
-def _guarded_call(handler: "Handler", method: str) -> Callable[..., Awaitable[Any]]:
+def _guarded_call(handler: "Handler", method: str, access: Access) -> Callable[..., Awaitable[Any]]:
     inner = cast(Callable[..., Awaitable[Any]], handler.unary_unary)
 
     async def call(raw: bytes, context: "Context") -> Any:
         try:
-            return await inner(_request(handler, raw), context)
+            with access.enter(method, context):
+                return await inner(_request(handler, raw), context)
         except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
     return call
 
 
-def _guarded_upload(handler: "Handler", method: str) -> Callable[..., Awaitable[Any]]:
+def _guarded_upload(handler: "Handler", method: str, access: Access) -> Callable[..., Awaitable[Any]]:
     inner = cast(Callable[..., Awaitable[Any]], handler.stream_unary)
 
     async def upload(raw: AsyncIterator[bytes], context: "Context") -> Any:
-        async def requests() -> AsyncIterator[Any]:
+        async def requests(call: Call) -> AsyncIterator[Any]:
             async for each in raw:
+                call.check()
                 yield read_chunk(each) or _request(handler, each)
 
         try:
-            return await inner(requests(), context)
+            with access.enter(method, context) as call:
+                return await inner(requests(call), context)
         except Exception as error:  # noqa: BLE001 - this is where every error of a method ends
             await context.abort_with_status(rpc_status.to_status(_status(error, method)))
 
     return upload
 
 
-def _guarded_stream(handler: "Handler", method: str) -> Callable[..., Awaitable[None]]:
+def _guarded_stream(handler: "Handler", method: str, access: Access) -> Callable[..., Awaitable[None]]:
     inner = cast(Callable[..., AsyncGenerator[Any, None]], handler.unary_stream)
 
     async def stream(raw: bytes, context: "Context") -> None:
         try:
             # Written here: what gRPC raises when it writes what a generator has yielded, nobody could catch.
-            async with aclosing(inner(_request(handler, raw), context)) as responses:
-                async for response in responses:
-                    await context.write(response)
+            with access.enter(method, context) as call:
+                async with aclosing(inner(_request(handler, raw), context)) as responses:
+                    async for response in responses:
+                        call.check()
+                        await context.write(response)
         except grpc.aio.InternalError:
             # The caller has left meanwhile. gRPC is about to notice, and cancels this then; were it to end
             # before, gRPC would take that for a fault of the server and say so in the log.

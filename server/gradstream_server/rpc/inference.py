@@ -13,6 +13,7 @@ from gradstream_server.models.served import Served, ServedModel, ServedModule
 from gradstream_server.models.serving import Serving
 from gradstream_server.models.tensor import Tensor
 from gradstream_server.rpc import contents
+from gradstream_server.rpc.access import about, caller
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -59,7 +60,7 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         name, version = _name("name", request.name), _version("version", request.version)
         model = await self._serving.get(name, version)
         return pb.ModelMetadataResponse(
-            name=model.name,
+            name=request.name,
             versions=[str(each) for each in await self._serving.versions(name)],
             platform=model.platform,
             inputs=[contents.to_metadata(info) for info in model.signature.inputs],
@@ -81,11 +82,11 @@ class InferenceServicer(GRPCInferenceServiceServicer):
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
         _check_repository(request)
-        entries = await self._serving.index()
+        entries = await self._serving.index(caller())
         return pb.RepositoryIndexResponse(
             models=[
                 pb.RepositoryIndexResponse.ModelIndex(
-                    name=entry.name,
+                    name=caller().called(entry.name),
                     version=str(entry.version),
                     state="UNAVAILABLE" if entry.reason else "READY",
                     reason=entry.reason,
@@ -134,7 +135,8 @@ def _wanted(request: pb.ModelInferRequest) -> list[str]:
 def _response(
     request: pb.ModelInferRequest, model: Served, outputs: Sequence[Tensor]
 ) -> pb.ModelInferResponse:
-    response = pb.ModelInferResponse(model_name=model.name, model_version=str(model.version), id=request.id)
+    version = str(model.version)
+    response = pb.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
     contents.fill(response, outputs)
     return response
 
@@ -166,14 +168,16 @@ def _check_repository(
 
 def _name_and_version(text: str) -> tuple[str, int]:
     """NAME for all versions of a model, or NAME:VERSION."""
-    name, _, version = _name("model_name", text).partition(":")
-    return name, _version("model_name", version)
+    name, _, version = text.partition(":")
+    return _name("model_name", name), _version("model_name", version)
 
 
 def _name(field: str, name: str) -> str:
+    """What a model is kept as that the caller calls so."""
     if not name:
         raise InvalidRequest([Violation(field, "is missing; it has to be the name of a model")])
-    return name
+    about(name)
+    return caller().key(name)
 
 
 def _version(field: str, version: str) -> int:

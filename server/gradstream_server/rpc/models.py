@@ -11,6 +11,7 @@ from gradstream_server.jobs.errors import InvalidRequest, Violation
 from gradstream_server.jobs.model import Model
 from gradstream_server.models.service import ModelService
 from gradstream_server.rpc import pages, specs
+from gradstream_server.rpc.access import about, caller
 from gradstream_server.rpc.codec import timestamp
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -31,13 +32,13 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         self._service = service
 
     async def GetModel(self, request: model_service_pb2.GetModelRequest, context: Context) -> model_pb2.Model:
-        return to_message(await self._service.get(_name(request), _version(request)))
+        return to_message(await self._service.get(_name(request), _version(request), caller()))
 
     async def ListModels(
         self, request: model_service_pb2.ListModelsRequest, context: Context
     ) -> model_service_pb2.ListModelsResponse:
         page, cursor = await self._service.page(
-            request.name, pages.cursor(request.page_token), pages.size(request.page_size)
+            request.name, pages.cursor(request.page_token), pages.size(request.page_size), caller()
         )
         return model_service_pb2.ListModelsResponse(
             models=[to_listed(model) for model in page], next_page_token=pages.token(cursor)
@@ -50,7 +51,8 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
         if bool(version) == request.all_versions:
             what = f"is {version}; it has to be at least 1, or 0 with all_versions"
             raise InvalidRequest([Violation("version", what)])
-        return model_service_pb2.DeleteModelResponse(versions=await self._service.delete(name, version))
+        versions = await self._service.delete(name, version, caller())
+        return model_service_pb2.DeleteModelResponse(versions=versions)
 
     async def DownloadModel(
         self, request: model_service_pb2.DownloadModelRequest, context: Context
@@ -59,7 +61,7 @@ class ModelServicer(model_service_pb2_grpc.ModelServiceServicer):
             allowed = ", ".join(model_pb2.ModelFormat.keys()[1:])
             raise InvalidRequest([Violation("format", f"is {request.format}; it has to be one of {allowed}")])
         form, ending = _FORMATS[request.format]
-        model = await self._service.get(_name(request), _version(request))
+        model = await self._service.get(_name(request), _version(request), caller())
         content = memoryview(await self._service.render(model, form))
         response = model_service_pb2.DownloadModelResponse
         file = model_service_pb2.ModelFile(
@@ -105,6 +107,7 @@ def _name(
 ) -> str:
     if not request.name:
         raise InvalidRequest([Violation("name", "is missing; it has to be the name of a model")])
+    about(request.name)
     return request.name
 
 

@@ -18,6 +18,8 @@ _MAX_MESSAGE_BYTES = 800
 _MAX_DESCRIPTION_BYTES = 200
 
 _CODES: dict[type[errors.RequestError], tuple[grpc.StatusCode, str]] = {
+    errors.Unauthenticated: (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    errors.OutOfScope: (grpc.StatusCode.PERMISSION_DENIED, "OUT_OF_SCOPE"),
     errors.InvalidSpec: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_SPEC"),
     errors.InvalidRequest: (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     errors.JobNotFound: (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND"),

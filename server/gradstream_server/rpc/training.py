@@ -13,6 +13,7 @@ from gradstream_server.jobs.gradient_check import GradientChecks
 from gradstream_server.jobs.service import JobService
 from gradstream_server.jobs.spec import SpecRequest
 from gradstream_server.rpc import gradients, jobs, pages, specs
+from gradstream_server.rpc.access import about, caller, done
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -41,7 +42,9 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
                 request.cancel_on_disconnect,
                 request.group,
                 request.model_name,
+                caller(),
             )
+            done(job.id)
             async for event in self._watch(job.id, 0):
                 yield event
 
@@ -64,11 +67,13 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             request.priority,
             group=request.group,
             model_name=request.model_name,
+            caller=caller(),
         )
+        about(job.id)
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
     async def GetJob(self, request: training_service_pb2.GetJobRequest, context: Context) -> job_pb2.Job:
-        job = await self._service.get(_job(request))
+        job = await self._service.get(_job(request), caller())
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
     async def ListJobs(
@@ -79,6 +84,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             pages.cursor(request.page_token),
             pages.size(request.page_size),
             request.group,
+            caller(),
         )
         return training_service_pb2.ListJobsResponse(
             jobs=[jobs.to_listed(job, self._service.jobs_ahead(job)) for job in page],
@@ -88,27 +94,27 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def CancelJob(
         self, request: training_service_pb2.CancelJobRequest, context: Context
     ) -> job_pb2.Job:
-        return jobs.to_message(await self._service.cancel(_job(request)))
+        return jobs.to_message(await self._service.cancel(_job(request), caller=caller()))
 
     async def PauseJob(self, request: training_service_pb2.PauseJobRequest, context: Context) -> job_pb2.Job:
-        return jobs.to_message(await self._service.pause(_job(request)))
+        return jobs.to_message(await self._service.pause(_job(request), caller()))
 
     async def ResumeJob(
         self, request: training_service_pb2.ResumeJobRequest, context: Context
     ) -> job_pb2.Job:
-        job = await self._service.resume(_job(request))
+        job = await self._service.resume(_job(request), caller())
         return jobs.to_message(job, self._service.jobs_ahead(job))
 
     async def DeleteJob(
         self, request: training_service_pb2.DeleteJobRequest, context: Context
     ) -> training_service_pb2.DeleteJobResponse:
-        await self._service.delete(_job(request))
+        await self._service.delete(_job(request), caller())
         return training_service_pb2.DeleteJobResponse()
 
     async def ValidateSpec(
         self, request: training_service_pb2.ValidateSpecRequest, context: Context
     ) -> training_service_pb2.ValidateSpecResponse:
-        spec, estimate = await self._service.validate(_spec(request))
+        spec, estimate = await self._service.validate(_spec(request), caller())
         duration = Duration()
         duration.FromMicroseconds(round(estimate.duration_s * 1e6))
         return training_service_pb2.ValidateSpecResponse(
@@ -120,7 +126,7 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
     async def CheckGradients(
         self, request: training_service_pb2.CheckGradientsRequest, context: Context
     ) -> training_service_pb2.CheckGradientsResponse:
-        return gradients.to_message(await self._gradients.check(_spec(request)))
+        return gradients.to_message(await self._gradients.check(_spec(request), caller()))
 
     @contextmanager
     def _one_watch(self) -> Iterator[None]:
@@ -133,12 +139,12 @@ class TrainingServicer(training_service_pb2_grpc.TrainingServiceServicer):
             self._watches -= 1
 
     async def _watch(self, job: str, after: int) -> AsyncIterator[event_pb2.TrainingEvent]:
-        async for records in self._service.watch(job, after, self._heartbeat_s):
+        async for records in self._service.watch(job, after, self._heartbeat_s, caller()):
             for record in records:
                 # Encoded already; the guard sends bytes as they are.
                 yield cast(event_pb2.TrainingEvent, record.body)
             if not records:
-                now = await self._service.get(job)
+                now = await self._service.get(job, caller())
                 heartbeat = jobs.to_heartbeat(now, self._service.jobs_ahead(now))
                 yield cast(event_pb2.TrainingEvent, heartbeat.SerializeToString())
 
@@ -164,4 +170,5 @@ def _job(
 ) -> str:
     if not request.job:
         raise InvalidRequest([Violation("job", "is missing; it has to be the id of a job")])
+    about(request.job)
     return request.job

@@ -168,10 +168,15 @@ def migrate(engine: Engine) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
+            # A table that is made anew is dropped first, and with it would go the rows that refer to it. No
+            # other transaction gets this connection.
+            connection.detach()
+            connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
             # Python begins a transaction for changes of rows alone. A server that is killed while it migrates
             # would leave tables of neither revision.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        connection.commit()

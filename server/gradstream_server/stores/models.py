@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select
 
 from gradstream_server.jobs.model import Model
 from gradstream_server.stores.database import Database
@@ -32,8 +32,11 @@ class SqlModelStore:
             row = connection.execute(select(*_COLUMNS).where(MODELS.c.job == job)).one_or_none()
         return _from_row(row) if row else None
 
-    def page(self, name: str, before: int | None, size: int) -> tuple[list[Model], int | None]:
+    def page(
+        self, name: str, before: int | None, size: int, owner: str | None = None
+    ) -> tuple[list[Model], int | None]:
         query = select(MODELS.c.number, *_COLUMNS).order_by(MODELS.c.number.desc()).limit(size + 1)
+        query = query.where(*_of(owner))
         if name:
             query = query.where(MODELS.c.name == name)
         if before is not None:
@@ -48,14 +51,16 @@ class SqlModelStore:
         with self._database.engine.connect() as connection:
             return list(connection.scalars(query))
 
-    def index(self) -> list[tuple[str, int]]:
+    def index(self, owner: str | None = None) -> list[tuple[str, int]]:
         query = select(MODELS.c.name, MODELS.c.version).order_by(MODELS.c.name, MODELS.c.version)
+        query = query.where(*_of(owner))
         with self._database.engine.connect() as connection:
             return [(row.name, row.version) for row in connection.execute(query)]
 
-    def names(self, limit: int) -> list[str]:
+    def names(self, limit: int, owner: str | None = None) -> list[str]:
         newest = func.max(MODELS.c.number).desc()
-        query = select(MODELS.c.name).group_by(MODELS.c.name).order_by(newest).limit(limit)
+        query = select(MODELS.c.name).where(*_of(owner)).group_by(MODELS.c.name)
+        query = query.order_by(newest).limit(limit)
         with self._database.engine.connect() as connection:
             return list(connection.scalars(query))
 
@@ -78,6 +83,16 @@ class SqlModelStore:
             return found
 
         return self._database.commit(delete_all, at_any_rate=True)
+
+
+def _of(owner: str | None) -> Sequence[ColumnElement[bool]]:
+    """That a model belongs to an owner; nothing for all models."""
+    if owner is None:
+        return ()
+    if not owner:
+        return (MODELS.c.name.not_like("%/%"),)
+    # LIKE would take upper and lower case for the same. What follows a slash in order is a 0.
+    return MODELS.c.name > f"{owner}/", MODELS.c.name < f"{owner}0"
 
 
 def _from_row(row: Row[tuple[object, ...]]) -> Model:

@@ -13,6 +13,7 @@ from gradstream_server.jobs.job import Job, JobState
 
 _FIXED = {
     "id",
+    "owner",
     "request_id",
     "spec",
     "create_time",

@@ -24,7 +24,8 @@ JOBS = Table(
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=True, comment="order of creation"),
     Column("id", String(32), nullable=False, unique=True),
-    Column("request_id", String(36), nullable=False, unique=True),
+    Column("owner", String(128), nullable=False, comment="empty for nobody's"),
+    Column("request_id", String(36), nullable=False),
     Column("spec", LargeBinary, nullable=False, comment="gradstream.v1.Spec, resolved"),
     Column("state", String(16), nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
@@ -53,6 +54,8 @@ JOBS = Table(
     Index("jobs_by_data", "data_digest"),
     Index("jobs_by_end", "end_time"),
     Index("jobs_by_group", "group", "number"),
+    Index("jobs_by_owner", "owner", "number"),
+    UniqueConstraint("owner", "request_id", name="jobs_by_request"),
 )
 
 EVENTS = Table(
@@ -67,7 +70,7 @@ MODELS = Table(
     "models",
     METADATA,
     Column("number", Integer, primary_key=True, autoincrement=True, comment="order of creation"),
-    Column("name", String(64), nullable=False),
+    Column("name", String(193), nullable=False, comment="OWNER/NAME; nobody's without a slash"),
     Column("version", Integer, nullable=False),
     # No foreign key: a model outlives its job.
     Column("job", String(32), nullable=False, unique=True),
@@ -80,9 +83,9 @@ MODELS = Table(
 DELETED_MODELS = Table(
     "deleted_models",
     METADATA,
-    Column("name", String(64), primary_key=True),
+    Column("name", String(193), primary_key=True),
     Column("version", Integer, nullable=False, comment="the highest that was deleted: it is not given again"),
 )
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that these tables are. A database at this revision needs no migration, and so no Alembic."""

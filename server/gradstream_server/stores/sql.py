@@ -58,7 +58,7 @@ class SqlJobStore:
         try:
             self._database.commit(insert_all)
         except IntegrityError as error:
-            if self.find_request(write.job.request_id):
+            if self.find_request(write.job.request_id, write.job.owner):
                 raise RequestIdTaken(write.job.request_id) from error
             if self._is_version_taken([write]):
                 raise VersionTaken from error
@@ -111,19 +111,27 @@ class SqlJobStore:
             row = connection.execute(select(JOBS).where(JOBS.c.id == job)).one_or_none()
         return from_row(row) if row else None
 
-    def find_request(self, request_id: str) -> Job | None:
+    def find_request(self, request_id: str, owner: str = "") -> Job | None:
+        query = select(JOBS).where(JOBS.c.request_id == request_id, JOBS.c.owner == owner)
         with self._database.engine.connect() as connection:
-            row = connection.execute(select(JOBS).where(JOBS.c.request_id == request_id)).one_or_none()
+            row = connection.execute(query).one_or_none()
         return from_row(row) if row else None
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
+        self,
+        states: Collection[JobState],
+        before: int | None,
+        size: int,
+        group: str = "",
+        owner: str | None = None,
     ) -> tuple[list[Job], int | None]:
         query = select(JOBS).order_by(JOBS.c.number.desc()).limit(size + 1)
         if states:
             query = query.where(JOBS.c.state.in_([str(state) for state in states]))
         if group:
             query = query.where(JOBS.c.group == group)
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
         if before is not None:
             query = query.where(JOBS.c.number < before)
         with self._database.engine.connect() as connection:
@@ -170,8 +178,10 @@ class SqlJobStore:
         with self._database.engine.connect() as connection:
             return [from_row(row) for row in connection.execute(query)]
 
-    def uses_data(self, digest: str) -> bool:
+    def uses_data(self, digest: str, owner: str | None = None) -> bool:
         query = select(JOBS.c.id).where(JOBS.c.data_digest == digest).limit(1)
+        if owner is not None:
+            query = query.where(JOBS.c.owner == owner)
         with self._database.engine.connect() as connection:
             return connection.execute(query).first() is not None
 

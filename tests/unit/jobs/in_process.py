@@ -212,13 +212,18 @@ class HeldStore:
     def get(self, job: str) -> Job | None:
         return self.store.get(job)
 
-    def find_request(self, request_id: str) -> Job | None:
-        return self.store.find_request(request_id)
+    def find_request(self, request_id: str, owner: str = "") -> Job | None:
+        return self.store.find_request(request_id, owner)
 
     def page(
-        self, states: Collection[JobState], before: int | None, size: int, group: str = ""
+        self,
+        states: Collection[JobState],
+        before: int | None,
+        size: int,
+        group: str = "",
+        owner: str | None = None,
     ) -> tuple[list[Job], int | None]:
-        return self.store.page(states, before, size, group)
+        return self.store.page(states, before, size, group, owner)
 
     def events(self, job: str, after: int, max_bytes: int) -> list[EventRecord]:
         return self.store.events(job, after, max_bytes)
@@ -232,8 +237,8 @@ class HeldStore:
     def ended_before(self, time: datetime, limit: int) -> list[Job]:
         return self.store.ended_before(time, limit)
 
-    def uses_data(self, digest: str) -> bool:
-        return self.store.uses_data(digest)
+    def uses_data(self, digest: str, owner: str | None = None) -> bool:
+        return self.store.uses_data(digest, owner)
 
     def data_digests(self) -> set[str]:
         return self.store.data_digests()

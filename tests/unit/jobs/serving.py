@@ -10,6 +10,7 @@ from typing import Any
 from tests.unit.jobs.in_process import HeldStore, InProcessExecutor
 
 from gradstream.v1 import event_pb2
+from gradstream_server.access.principal import Principal
 from gradstream_server.data.dataset import Dataset
 from gradstream_server.jobs.errors import DatasetNotFound
 from gradstream_server.jobs.job import Job
@@ -102,7 +103,7 @@ class Serving:
         return [(await self.story(job.id))[-1] for job in jobs]
 
 
-def no_dataset(digest: str) -> Dataset:
+def no_dataset(digest: str, _caller: Principal) -> Dataset:
     """Where there are no data sets."""
     raise DatasetNotFound(digest)
 

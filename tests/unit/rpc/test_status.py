@@ -44,6 +44,8 @@ CONTRACT = [
     (errors.NoRoom(), "RESOURCE_EXHAUSTED", "STORAGE_FULL"),
     (errors.Draining(), "UNAVAILABLE", "DRAINING"),
     (errors.NoWorker(), "UNAVAILABLE", "NO_WORKER"),
+    (errors.Unauthenticated("who?"), "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    (errors.OutOfScope("/a/Train", "train", "read"), "PERMISSION_DENIED", "OUT_OF_SCOPE"),
 ]
 
 
