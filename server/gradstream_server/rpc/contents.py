@@ -32,7 +32,11 @@ _FIELDS = {
 }
 """Where values are by their type; FP16 travels as raw bytes only."""
 _MOST_DIMENSIONS = 32
+_MOST_VALUES = 1 << 48
+"""By a shape: more than any message holds, and no more than NumPy can count the bytes of."""
 _LENGTH_BYTES = 4
+_MOST_TEXTS = 1 << 22
+"""Of one input: each takes some hundred bytes once it is read, however short."""
 
 
 def inputs_of(request: ModelInferRequest) -> list[Tensor]:
@@ -67,8 +71,14 @@ def _input(i: int, tensor: ModelInferRequest.InferInputTensor, raw: bytes | None
     if datatype != TEXT and datatype not in DTYPES:
         what = f"is {datatype!r}; it has to be one of {', '.join(DTYPES)} and {TEXT}"
         raise _refused(f"{where}.datatype", what)
-    if len(shape) > _MOST_DIMENSIONS or any(size < 0 for size in shape):
-        what = f"is {list(shape[:_MOST_DIMENSIONS])}; its sizes have to be given, each at least 0"
+    if len(shape) > _MOST_DIMENSIONS:
+        raise _refused(f"{where}.shape", f"has {len(shape)} sizes; a matrix has 2, and a column 1 or 2")
+    if any(size < 0 for size in shape):
+        raise _refused(f"{where}.shape", f"is {list(shape)}; its sizes have to be given, each at least 0")
+    if math.prod(size or 1 for size in shape) > _MOST_VALUES:  # which may have no values all the same
+        raise _refused(f"{where}.shape", f"is {list(shape)}, more than can be sent")
+    if datatype == TEXT and math.prod(shape) > _MOST_TEXTS:
+        what = f"is {list(shape)}; of {TEXT} there may be {_MOST_TEXTS} values: send fewer rows at once"
         raise _refused(f"{where}.shape", what)
     if raw is None:
         values = _typed(where, tensor.contents, datatype, shape)

@@ -18,6 +18,7 @@ from gradstream_server.rpc.access import about, caller
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _LATEST = ("", "latest")
+_MOST_DIGITS = 10
 _NOT_KNOWN = {
     "sequence_id": "asks for a sequence of requests, of which models here know nothing",
     "shared_memory_region": "asks for shared memory, which is not known here; send the values",
@@ -115,12 +116,18 @@ class InferenceServicer(GRPCInferenceServiceServicer):
 
 
 _QUICK = 1 << 18
-"""Rows times what is done for each: about half a millisecond, so that others hardly wait."""
+"""Values, and rows times what is done for each: about half a millisecond, so that others hardly wait."""
 
 
 def _is_quick(request: pb.ModelInferRequest, model: ServedModel) -> bool:
     """Whether to answer takes less than to hand it to another thread would."""
-    rows = max((tensor.shape[0] for tensor in request.inputs if tensor.shape), default=0)
+    rows = 1
+    for tensor in request.inputs:
+        shape = tensor.shape
+        # What is of a wrong shape has to be read before that is found.
+        if len(shape) > 2 or (len(shape) == 2 and shape[0] * shape[1] > _QUICK):
+            return False
+        rows = max(rows, *shape[:1])
     return rows * (model.numbers + 32 * len(request.inputs)) <= _QUICK
 
 
@@ -184,7 +191,7 @@ def _version(field: str, version: str) -> int:
     """A version; 0 for the latest."""
     if version in _LATEST:
         return 0
-    if version.isascii() and version.isdecimal() and 1 <= int(version[:20]) < 1 << 31:
+    if version.isascii() and version.isdecimal() and len(version) <= _MOST_DIGITS and int(version):
         return int(version)
     what = f"is {version!r}; it has to be a whole number from 1, or empty for the latest"
     raise InvalidRequest([Violation(field, what)])

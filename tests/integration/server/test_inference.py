@@ -134,6 +134,8 @@ def asked(calls: Calls) -> str:
         ({"model_version": "9"}, "NOT_FOUND", "model 'refuses' has no version 9; there is 1"),
         ({"model_version": "v1"}, "INVALID_ARGUMENT", "model_version: is 'v1'; it has to be a whole number"),
         ({"model_version": "9" * 5000}, "INVALID_ARGUMENT", "model_version: is '999"),
+        ({"model_version": "0" * 19 + "1" * 5000}, "INVALID_ARGUMENT", "model_version: is '000"),
+        ({"model_version": "0"}, "INVALID_ARGUMENT", "model_version: is '0'; it has to be a whole number"),
         (
             {"raw_input_contents": [b"\0"]},
             "INVALID_ARGUMENT",
@@ -187,4 +189,5 @@ def test_other_calls_that_are_refused(inference: Inference, asked: str) -> None:
     load = refusal(lambda: stub.RepositoryModelLoad(request))
     assert load.message == "parameters: has 'config'; there are none, for models are as they were trained"
     assert refusal(lambda: inference.unload("refuses:9")).code is grpc.StatusCode.NOT_FOUND
+    assert refusal(lambda: inference.unload(":1")).message.startswith("model_name: is missing")
     assert refusal(lambda: inference.load("refuses:x")).code is grpc.StatusCode.INVALID_ARGUMENT
