@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradstream.bundle.bundle import Bundle, InputColumn
-from gradstream.bundle.faults import listed, nearest, refused
+from gradstream.bundle.faults import listed, nearest, refused, shown
 from gradstream.bundle.functions import Floats
 from gradstream.bundle.table import Columns, Rows, columns_of, unmasked
 
@@ -92,7 +92,7 @@ class Encoder:
             row = int(np.argmax(numbers == _UNKNOWN))
             value = given[row]
             hint = nearest(value, map(str, column.categories)) if isinstance(value, str) else ""
-            what = f"row {row + 1} holds {value!r} in {name!r}, which is none of its categories"
+            what = f"row {row + 1} holds {shown(value)} in {name!r}, which is none of its categories"
             raise refused(name, f"{what}{hint or ': ' + listed(column.categories)}")
         if self._fill is None and (numbers == _MISSING).any():
             raise self._missing(int(np.argmax(numbers == _MISSING)), name)
@@ -177,4 +177,4 @@ def _number(name: str, row: int, value: Any) -> float:
             return float(value)
         except (OverflowError, ValueError) as error:
             raise refused(name, f"row {row + 1} holds a number in {name!r} that is too large") from error
-    raise refused(name, f"row {row + 1} holds {value!r} in {name!r}, which is no number")
+    raise refused(name, f"row {row + 1} holds {shown(value)} in {name!r}, which is no number")

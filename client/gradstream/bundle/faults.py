@@ -7,6 +7,8 @@ from gradstream.errors import BundleError, InvalidArgumentError, Violation
 
 SHOWN = 10
 """Names that are told at most."""
+_LONGEST = 200
+"""Characters of a name or value that are looked at, and told."""
 
 
 def damaged(where: str, what: str) -> BundleError:
@@ -32,9 +34,16 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(shown[:SHOWN]) + more
 
 
+def shown(value: object) -> str:
+    """A value for people, the beginning of a long one."""
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:_LONGEST]!r}..."
+    return repr(value)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint at the name that may have been meant; empty when none is near."""
-    there = list(names)[:1000]
+    there, name = list(names)[:1000], name[:_LONGEST]
     near = [other for other in there if other.lower() == name.lower()]
-    near = near or difflib.get_close_matches(name[:200], there, 1)
+    near = near or difflib.get_close_matches(name, there, 1)
     return f"; did you mean {near[0]!r}?" if near else ""

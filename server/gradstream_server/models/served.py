@@ -1,5 +1,6 @@
 """A model that is loaded: it answers, from inputs to outputs."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -29,6 +30,10 @@ class ModuleComputer(Protocol):
         ...
 
 
+_MOST_TIMES = 2
+"""What an answer may have, times this, its rows may have as features: so any matrix of FP32 fits."""
+
+
 class Served:
     """One version of a model, loaded."""
 
@@ -46,19 +51,26 @@ class Served:
         self.signature = Signature(bundle)
         self.numbers = sum(value.size for value in bundle.parameters.values())
         """That its parameters are."""
+        self._class_bytes = max((len(str(each).encode()) + 8 for each in bundle.classes), default=0)
+        """Of the class of a row in an answer, at most."""
 
-    def _rows(self, inputs: Sequence[Tensor]) -> Rows:
-        """Inputs as rows, if their predictions fit into an answer."""
+    def _rows(self, inputs: Sequence[Tensor], wanted: Sequence[str]) -> Rows:
+        """Inputs as rows, if what is made of them is no more than there may be."""
         rows = self.signature.rows(inputs)
         count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
         row_bytes = self._bundle.outputs * np.dtype(self._bundle.dtype).itemsize
-        if count * row_bytes > self._max_bytes:
-            what = (
-                f"are {count} rows, whose predictions have {count * row_bytes} bytes; an answer has at most "
-            )
-            most = f"{self._max_bytes}: send at most {self._max_bytes // row_bytes} rows at once"
-            raise InvalidRequest([Violation("inputs", what + most)])
+        row_bytes += self._class_bytes if CLASSES in wanted else 0
+        self._check_bytes(count, row_bytes, self._max_bytes, "predictions")
+        self._check_bytes(count, len(self._bundle.features) * 8, self._max_bytes * _MOST_TIMES, "features")
         return rows
+
+    @staticmethod
+    def _check_bytes(rows: int, row_bytes: int, most: int, what: str) -> None:
+        if rows * row_bytes > most:
+            told = f"are {rows} rows, whose {what} have {rows * row_bytes} bytes; there may be {most}"
+            raise InvalidRequest(
+                [Violation("inputs", f"{told}: send at most {most // row_bytes} rows at once")]
+            )
 
     def _outputs(self, predictions: Floats, wanted: Sequence[str]) -> list[Tensor]:
         values = {PREDICTIONS: predictions}
@@ -84,7 +96,7 @@ class ServedModel(Served):
                 rows that the answer were too large.
         """
         wanted = self.signature.wanted(wanted)
-        rows = self._rows(inputs)
+        rows = self._rows(inputs, wanted)
         with _of_inputs():
             predictions = self._predictor.predict(rows)
         return self._outputs(predictions, wanted)
@@ -108,10 +120,13 @@ class ServedModule(Served):
             ModelUnusable, TooManyPredictions: as `ModuleComputer.predict`.
         """
         wanted = self.signature.wanted(wanted)
-        rows = self._rows(inputs)
-        with _of_inputs():
-            features = scaled(self._bundle, self._encoder.encode(rows), np.dtype(self._bundle.dtype))
+        features = await asyncio.to_thread(self._features, inputs, wanted)
         return self._outputs(await self._computer.predict(self._bundle, features), wanted)
+
+    def _features(self, inputs: Sequence[Tensor], wanted: Sequence[str]) -> Floats:
+        rows = self._rows(inputs, wanted)
+        with _of_inputs():
+            return scaled(self._bundle, self._encoder.encode(rows), np.dtype(self._bundle.dtype))
 
 
 @contextmanager

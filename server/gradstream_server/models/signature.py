@@ -52,6 +52,9 @@ class Signature:
         if names == [MATRIX] and (len(self._columns) > 1 or MATRIX not in self._columns):
             return self._matrix(inputs[0])
         for i, tensor in enumerate(inputs):
+            if tensor.name not in self._columns and tensor.name == MATRIX:
+                what = f"is {MATRIX!r}, which is all columns in one, and comes alone; {self._asked()}"
+                raise _refused(f"inputs[{i}].name", what)
             if tensor.name not in self._columns:
                 what = f"is {tensor.name!r}, which is no input of this model"
                 hint = nearest(tensor.name, [*self._columns, MATRIX])
@@ -73,13 +76,15 @@ class Signature:
         """The outputs to give, in their order; all of them where none are named.
 
         Raises:
-            InvalidRequest: the model has no such output.
+            InvalidRequest: the model has no such output, or it is named twice.
         """
         there = tuple(output.name for output in self.outputs)
         for i, name in enumerate(names):
             if name not in there:
                 what = f"is {name!r}, which is no output of this model; there are {listed(there)}"
                 raise _refused(f"outputs[{i}].name", what)
+            if name in names[:i]:
+                raise _refused(f"outputs[{i}].name", f"is {name!r} for the second time")
         return tuple(names) or there
 
     def _matrix(self, tensor: Tensor) -> NDArray[Any]:

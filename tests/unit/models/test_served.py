@@ -127,6 +127,10 @@ def test_classes_have_names() -> None:
         ),
         ({"x1": [1.0], "X2": [1.0]}, r"inputs\[1\].name: is 'X2', which is no input .*; did you mean 'x2'"),
         ({"x1": [1.0]}, "inputs: lack 'x2'; it takes 'features'"),
+        (
+            {"features": [[1.0, 2.0]], "x1": [1.0]},
+            "is 'features', which is all columns in one, and comes alone",
+        ),
         ({}, "inputs: lack 'x1', 'x2'"),
         ({"x1": [1.0], "x2": [1.0, 2.0]}, r"inputs\[1\].shape: has 2 rows, and 'x1' 1"),
         (
@@ -166,8 +170,30 @@ def test_what_else_is_refused() -> None:
         InvalidRequest, match=r"outputs\[0\].name: is 'y', which is no output .* 'predictions'"
     ):
         ask(numbers(), "y", features=[1.0, 2.0])
+    with pytest.raises(InvalidRequest, match=r"outputs\[1\].name: is 'predictions' for the second time"):
+        ask(numbers(), "predictions", "predictions", features=[1.0, 2.0])
+
+
+def test_what_would_become_too_large_is_refused() -> None:
+    """A small request could take all memory of the server."""
     with pytest.raises(InvalidRequest, match=r"are 3 rows, .* 24 bytes; .* send at most 2 rows at once"):
         ServedModel(numbers(), 16).infer([Tensor("features", np.ones((3, 2)))])
+    kinds = tuple("c" * i for i in range(1, 4))
+    model = ServedModel(classes(classes=kinds), 300)
+    rows = [Tensor("features", np.ones((10, 3)))]
+    assert len(model.infer(rows, ["predictions"])) == 1
+    with pytest.raises(InvalidRequest, match=r"are 10 rows, whose predictions have 350 bytes"):
+        model.infer(rows)
+    colors = tuple(f"{i}" for i in range(100))
+    encoded = numbers(
+        columns=(gradstream.InputColumn("color", colors),),
+        features=tuple(f"color={each}" for each in colors),
+        parameters={"weight": np.ones((1, 100))},
+    )
+    with pytest.raises(
+        InvalidRequest, match=r"are 3 rows, whose features have 2400 bytes; .* at most 2 rows"
+    ):
+        ServedModel(encoded, 1000).infer([Tensor("color", np.array(["1", "2", "3"], object))])
 
 
 def test_scaled_features_are_asked_for_in_float64() -> None:
