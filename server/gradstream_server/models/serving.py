@@ -146,12 +146,12 @@ class Serving:
         known = self._versions.get(name)
         if known is None or known.changes != changes or now - known.read_at > _KNOWN_S:
             numbers = await self._models.versions(name)
-            if not numbers:
-                self._versions.pop(name, None)
-                raise await self._models.not_found(name)
             gone = {key for key in self._loaded if key[0] == name and key[1] not in numbers}
             for key in gone:
                 self._forget(key)
+            if not numbers:
+                self._versions.pop(name, None)
+                raise await self._models.not_found(name)
             known = self._versions[name] = _Versions(numbers, changes, now)
         return known.numbers
 
