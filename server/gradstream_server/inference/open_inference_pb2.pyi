@@ -458,7 +458,7 @@ class ModelInferRequest(_message.Message):
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferRequestedOutputTensor]:
-        """The outputs that are wanted, in this order. Default: all."""
+        """The outputs that are wanted, in this order, each once. Default: all."""
 
     @_builtins.property
     def raw_input_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
