@@ -3,7 +3,7 @@
     python benchmarks/security.py [--calls N] [--uploads N]
 
 The run is the reference experiment of the manual trainer, from the call to the final prediction; the call is
-GetServerInfo. Connections are open already, as those of a client are after its first call. Calls alternate,
+GetJob. Connections are open already, as those of a client are after its first call. Calls alternate,
 twenty at a time; the table has medians, of time and of CPU time of client and servers together, and ratios to
 plaintext without authentication.
 """
@@ -45,7 +45,9 @@ def main() -> None:
         rounds = given.calls // AT_ONCE
         runs = [_several(lambda c=client: c.train().result()) for client in clients]
         _print("reference run", costs(runs, rounds), AT_ONCE)
-        _print("small call", costs([_several(client.server_info) for client in clients], rounds), AT_ONCE)
+        jobs = [client.create() for client in clients]
+        small = [_several(lambda c=c, job=job.id: c.get(job)) for c, job in zip(clients, jobs, strict=True)]
+        _print("small call", costs(small, rounds), AT_ONCE)
         uploads = [lambda c=client: _upload(c) for client in clients]
         _print(f"upload of {UPLOAD_BYTES >> 20} MiB", costs(uploads, given.uploads), 1)
     print(others.verdict)
