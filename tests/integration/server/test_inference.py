@@ -41,6 +41,12 @@ class Inference:
         models = self.stub.RepositoryIndex(pb.RepositoryIndexRequest(**asked), timeout=TIMEOUT_S).models
         return {model.version: model.state for model in models if model.name == name}
 
+    def is_server_live(self) -> bool:
+        return self.stub.ServerLive(pb.ServerLiveRequest(), timeout=TIMEOUT_S).live
+
+    def is_server_ready(self) -> bool:
+        return self.stub.ServerReady(pb.ServerReadyRequest(), timeout=TIMEOUT_S).ready
+
     def is_ready(self, name: str, version: str = "") -> bool:
         return self.stub.ModelReady(pb.ModelReadyRequest(name=name, version=version), timeout=TIMEOUT_S).ready
 

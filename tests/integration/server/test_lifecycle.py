@@ -18,6 +18,7 @@ from tests.integration.server.calls import (
     reference,
     refusal,
 )
+from tests.integration.server.test_inference import Inference
 from tests.processes import alive, command_line, descendants, maps, parent, wait_for_end, wait_until
 from tests.server import RunningServer, running_server
 
@@ -85,6 +86,27 @@ def test_sigterm_puts_running_jobs_aside_and_the_next_start_goes_on(tmp_path: Pa
         )
         assert (calls.get(job.id).attempt, calls.get(job.id).restarts) == (2, 0)
         assert "Traceback" not in server.log.read_text()
+
+
+def test_a_server_that_stops_is_not_ready_to_predict(tmp_path: Path) -> None:
+    """A load balancer would send predictions to a server that is about to leave."""
+    with running_server(tmp_path / "data", *OPTIONS) as server, calls_to(server.address) as calls:
+        calls.train_model("asked", inline(*ROWS, epochs=5))
+        inference = Inference(calls.channel)
+        assert inference.is_server_ready()
+        assert inference.is_ready("asked")
+        calls.running(endless())
+        # The server has to wait for a worker that does nothing.
+        (worker,) = trainers_of(server)
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: not inference.is_server_ready(), "the server says that it stops")
+            assert not inference.is_ready("asked")
+            assert inference.is_server_live()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        assert server.process.wait(TIMEOUT_S) == 0
 
 
 @pytest.mark.parametrize("trainer", ["manual", "autograd", "module"])
