@@ -119,7 +119,13 @@ class ModelOperations:
 
     async def classify(self, name: str, version: int, rows: "Rows") -> NDArray[Any]:
         """The most probable class of each row."""
-        return (await self.predict(name, version, rows, CLASSES))[:, 0]
+        try:
+            return (await self.predict(name, version, rows, CLASSES))[:, 0]
+        except InvalidArgumentError as error:
+            if not any(violation.field.startswith("outputs") for violation in error.violations):
+                raise
+            what = "cannot be classified: the model predicts numbers; use predict"
+            raise refused("rows", what, "INVALID_ROWS") from error
 
     async def _columns_of(self, name: str, version: int) -> tuple[str, ...]:
         """The columns that a model has learnt from; empty where they have no names."""

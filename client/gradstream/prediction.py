@@ -50,8 +50,10 @@ def inputs_of(given: Columns | NDArray[Any], names: Sequence[str]) -> dict[str, 
     Raises InvalidArgumentError for what is neither numbers nor text.
     """
     if isinstance(given, np.ndarray):
-        if given.dtype.kind != "O":
+        if given.dtype.kind in "fiub":
             return {_MATRIX: _numbers(given)}
+        if given.dtype.kind != "O":
+            raise _refused(f"are {given.dtype}; a matrix has to be numbers, or numbers and text")
         matrix = np.atleast_2d(given)
         if matrix.ndim != 2 or matrix.shape[1] != len(names):
             what = f"have shape {given.shape}, not all of numbers; the model has {len(names)} columns: "
@@ -136,7 +138,10 @@ def _as_numbers(values: NDArray[Any]) -> NDArray[np.float64] | None:
         isinstance(value, int | float | Decimal | np.number | np.bool) or is_missing(value) for value in flat
     ):
         return None
-    numbers = np.array([np.nan if is_missing(value) else float(value) for value in flat], np.float64)
+    try:
+        numbers = np.array([np.nan if is_missing(value) else float(value) for value in flat], np.float64)
+    except (OverflowError, ValueError) as error:
+        raise _refused("hold a number that is too large") from error
     return numbers.reshape(values.shape)
 
 
@@ -146,7 +151,10 @@ def _size(values: NDArray[Any]) -> int:
 
 
 def _joined(texts: NDArray[Any]) -> bytes:
-    encoded = [text.encode() for text in texts.tolist()]
+    try:
+        encoded = [text.encode() for text in texts.tolist()]
+    except UnicodeEncodeError as error:
+        raise _refused(f"hold {error.object[:200]!r}, which is no text that can be sent") from error
     return b"".join(len(text).to_bytes(_LENGTH_BYTES, "little") + text for text in encoded)
 
 

@@ -96,7 +96,9 @@ class GradstreamClassifier(ClassifierMixin, Estimator):
         check_classification_targets(labels)
         classes, numbers = np.unique(labels, return_inverse=True)
         if len(classes) == 1:
-            raise ValueError(f"y: holds one class only, {classes[0]!r}; there have to be two or more")
+            raise ValueError(
+                f"y: holds one class only, {classes.tolist()[0]!r}; there have to be two or more"
+            )
         model = self.model or ("logistic" if len(classes) == 2 else "softmax")
         name = named("model", model, _MODELS)
         is_binary = name == "logistic" or (name == "mlp" and len(classes) == 2)

@@ -120,6 +120,11 @@ def test_classes(client: Client) -> None:
     assert model.classify(np.empty((0, 1))).dtype.kind == "U"
 
 
+def test_numbers_are_not_classified(houses: Model) -> None:
+    with pytest.raises(InvalidArgumentError, match="rows: cannot be classified: the model predicts numbers"):
+        houses.classify([[1.0, 0, 1]])
+
+
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
@@ -135,6 +140,10 @@ def test_classes(client: Client) -> None:
         ({"size": np.array(["2026-01-01"], "M8[D]"), "color": ["red"]}, "rows: column 'size' is datetime64"),
         ([[1, "red", 2]], r"rows: have shape \(1, 3\), not all of numbers; the model has 2 columns: 'size'"),
         ([[1.0, 2.0]], r"rows: is \[1, 2\]; it has to be \[rows, 3\], of features that are encoded already"),
+        ([[1.0, 2.0j, 3.0]], "rows: are complex128; a matrix has to be numbers"),
+        (np.array([["2026-01-01"]], "M8[D]"), r"rows: are datetime64\[D\]; a matrix has to be numbers"),
+        ([[10**400, 1, 1]], "rows: hold a number that is too large"),
+        ({"size": [1.0], "color": ["\ud800"]}, r"rows: hold '\\ud800', which is no text"),
         ([[1.0], [1.0, 2.0]], "rows: have to be a matrix with rows of one length"),
     ],
 )
