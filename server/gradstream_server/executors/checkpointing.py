@@ -10,7 +10,7 @@ from gradstream_server.jobs.executor import Task
 from gradstream_server.trainers.problem import Trainer
 
 CHECKPOINT_SHARE = 0.02
-"""Of the time at most, where a slow disk makes checkpoints expensive."""
+"""Of the time at most, where a slow disk, or what they hold, makes checkpoints expensive."""
 
 
 class Checkpointing:
@@ -50,9 +50,20 @@ class Checkpointing:
             return checkpoint, warnings
         return None, warnings
 
-    def write(self, reached: Completed, best_value: float = math.nan) -> list[Event]:
-        """Write a checkpoint of what has been reached, and what is monitored: what has to be told of it."""
-        begin = time.monotonic()
+    def write(self, begin: float, reached: Completed | None, best_value: float = math.nan) -> list[Event]:
+        """Write a checkpoint of what has been reached, and what is monitored: what has to be told of it.
+
+        Args:
+            begin: when it was begun to find out what has been reached, by time.monotonic(): the predictions
+                in it may take longer than the disk.
+            reached: None when it is of no use, and there is nothing to write.
+        """
+        told = self._write(reached, best_value) if reached else []
+        end = time.monotonic()
+        self.due_at = end + max(self._interval_s, (end - begin) / CHECKPOINT_SHARE)
+        return told
+
+    def _write(self, reached: Completed, best_value: float) -> list[Event]:
         name = f"{self._task.attempt}-{reached.epochs}"
         checkpoint = Checkpoint(self._task.spec.seed, self._trainer.state(), reached, best_value)
         told: list[Event] = []
@@ -68,8 +79,6 @@ class Checkpointing:
                     f"the checkpoint after epoch {reached.epochs} could not be written: {error.strerror}"
                 )
                 told.append(Warned(WarningReason.CHECKPOINT_NOT_WRITTEN, message))
-        end = time.monotonic()
-        self.due_at = end + max(self._interval_s, (end - begin) / CHECKPOINT_SHARE)
         return told
 
     def _read(self, name: str) -> Checkpoint:

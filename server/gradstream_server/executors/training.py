@@ -120,12 +120,12 @@ class Training:
                     end = TrainingEnd.TIME
                     break
                 gathered += gathering.take()
-                stopping = stop_requested()
+                stopping, begin = stop_requested(), now()
                 reached = None
-                if stopping or now() >= checkpointing.due_at:
+                if stopping or begin >= checkpointing.due_at:
                     reached = self._reached(gathering)
                     # In one message with the epochs up to it: what the log tells is never behind it.
-                    gathered += checkpointing.write(reached, measuring.best_value) if reached else []
+                    gathered += checkpointing.write(begin, reached, measuring.best_value)
                 if gathered:
                     yield gathered
                     gathered = []

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.unit.executors.driving import Clock, curve, expected, run, set_pace, small_spec
 from tests.unit.executors.memory import MemoryCheckpoints
 from tests.unit.executors.scripted import ScriptedTrainer
@@ -74,6 +75,21 @@ def test_slow_checkpoints_are_few(clock: Clock) -> None:
     written = sum(isinstance(event, Checkpointed) for event in events)
     assert written > 1
     # The first is due before anybody knows how slow they are.
+    assert (written - 1) * 3 <= CHECKPOINT_SHARE * clock.now
+
+
+def test_checkpoints_that_take_long_to_compute_are_few(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who asks a large model for many predictions would wait for them again every second."""
+
+    def predict(_: ScriptedTrainer, features: NDArray[np.floating]) -> NDArray[np.floating]:
+        clock.advance(3)
+        return features
+
+    monkeypatch.setattr(ScriptedTrainer, "predict", predict)
+    what = Task("job", small_spec(epochs=4000, predict_rows=np.ones((1, 1))))
+    events, _ = run(what, interval_s=1)
+    written = sum(isinstance(event, Checkpointed) for event in events)
+    assert written > 1
     assert (written - 1) * 3 <= CHECKPOINT_SHARE * clock.now
 
 
