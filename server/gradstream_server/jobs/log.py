@@ -28,7 +28,8 @@ T = TypeVar("T")
 _TAIL_BYTES = 1 << 20
 _PAGE_BYTES = 256 << 10
 _ENDED = 16
-"""Logs that have ended and are still at hand."""
+"""Logs that have ended and are still at hand, as many as take `_ENDED_BYTES` together."""
+_ENDED_BYTES = 4 << 20
 
 
 @dataclass
@@ -42,6 +43,11 @@ class _LiveLog:
     tail: deque[EventRecord] = field(default_factory=deque)
     tail_bytes: int = 0
     grown: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, as good as all of them."""
+        return self.tail_bytes + len(self.stored.spec)
 
     def publish(self, write: Write) -> None:
         """Show what was stored, and wake who waits for it."""
@@ -235,7 +241,7 @@ class EventLog:
     def _remember(self, job: str, ended: _LiveLog) -> None:
         """Keep a log that has just ended at hand: who has started the job is about to read it."""
         self._ended[job] = ended
-        if len(self._ended) > _ENDED:
+        while len(self._ended) > _ENDED or sum(log.size for log in self._ended.values()) > _ENDED_BYTES:
             del self._ended[next(iter(self._ended))]
 
     def _forget(self, error: Exception, batch: Sequence[Entry]) -> None:

@@ -167,6 +167,8 @@ class HeldStore:
         """Whether the disk is: all is refused then but what ends jobs, if that is without a result."""
         self.appends: list[Sequence[Write]] = []
         """The writes of each transaction."""
+        self.reads: list[str] = []
+        """The jobs whose events were read, in order."""
         self._gates = {"create": _Gate(), "append": _Gate()}
 
     def hold(self, *kinds: str) -> None:
@@ -226,6 +228,7 @@ class HeldStore:
         return self.store.page(states, before, size, group, owner)
 
     def events(self, job: str, after: int, max_bytes: int) -> list[EventRecord]:
+        self.reads.append(job)
         return self.store.events(job, after, max_bytes)
 
     def last_version(self, name: str) -> int:

@@ -130,6 +130,30 @@ async def test_a_new_job_does_not_hold_up_others(store: HeldStore) -> None:
         assert other.state == "QUEUED"
 
 
+async def test_logs_that_have_ended_are_read_without_the_store_for_a_while(store: HeldStore) -> None:
+    """To read what a short job has left would cost as much as the job."""
+    async with log_of(store) as log:
+        jobs = [await running_job(log) for _ in range(20)]
+        for job in jobs:
+            await log.append(job.id, epoch(1), FAILED)
+        store.reads.clear()
+        for job in reversed(jobs):
+            assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
+        assert set(store.reads) == {job.id for job in jobs[:4]}, "a server that runs for years would keep all"
+
+
+async def test_long_logs_that_have_ended_take_little_memory(store: HeldStore) -> None:
+    """A server would keep tens of megabytes for readers who may never come."""
+    async with log_of(store) as log:
+        jobs = [await running_job(log) for _ in range(8)]
+        for job in jobs:
+            await log.append(job.id, epoch(1, numbers=100_000), FAILED)  # 0.8 MB
+        store.reads.clear()
+        for job in reversed(jobs):
+            assert sequences(await read(log, job.id)) == [1, 2, 3, 4]
+        assert set(store.reads) == {job.id for job in jobs[:3]}
+
+
 async def test_a_reader_who_is_far_behind_reads_from_the_store(store: HeldStore) -> None:
     """A slow client would cost the server memory, or lose events."""
     async with log_of(store) as log:
