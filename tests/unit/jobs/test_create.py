@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 from tests.domain import table
-from tests.unit.jobs.in_process import HeldStore
+from tests.unit.jobs.in_process import HeldStore, eventually
 from tests.unit.jobs.serving import serving
 
 from gradstream_server.jobs.errors import InvalidRequest, QueueFull, RequestIdReused
@@ -54,6 +54,23 @@ async def test_a_request_that_comes_again_while_the_queue_is_full(store: HeldSto
             await its.create(request_id, epochs=3)
         with pytest.raises(QueueFull):
             await its.create(new_id())
+
+
+async def test_a_request_that_comes_again_long_after(store: HeldStore) -> None:
+    """The worker that begins before it is known that there is such a job would be lost to the others."""
+    async with serving(store) as its:
+        request_id = new_id()
+        job = await its.create(request_id)
+        await its.end(job)
+        log = store.events(job.id, 0, 1 << 20)
+        await eventually(lambda: its.service.load[1] == 0)
+        again = await its.create(request_id)
+        assert (again.id, again.state) == (job.id, JobState.SUCCEEDED)
+        _, in_vain = its.executor.begun
+        await its.executor.has_ended(in_vain)
+        await eventually(lambda: its.service.load[1] == 0)
+        assert store.events(job.id, 0, 1 << 20) == log
+        assert await its.end(await its.create()) == ["SUCCEEDED"]
 
 
 async def test_an_id_used_again_for_another_spec_is_refused(store: HeldStore) -> None:

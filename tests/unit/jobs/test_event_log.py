@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,53 @@ async def test_a_new_job_does_not_hold_up_others(store: HeldStore) -> None:
         other = await log.create(new_job(), QUEUED)
         assert created.done()
         assert other.state == "QUEUED"
+
+
+async def test_a_new_job_that_cannot_be_stored_takes_along_what_it_has_told(store: HeldStore) -> None:
+    """Its worker would wait for the store for ever, or others would lose events with it."""
+    async with log_of(store) as log:
+        other, job = await running_job(log), new_job()
+        store.hold()
+        store.failures.append(OSError("disk full"))
+        appends = [log.create(job, QUEUED, RUNNING, gather_s=60), log.append(job.id, epoch(1))]
+        await store.waits("create")
+        appends.append(log.append(job.id, epoch(2), FAILED))
+        unharmed = log.append(other.id, epoch(1))
+        store.release()
+        for append in appends:
+            with pytest.raises(OSError, match="disk full"):
+                await append
+        assert (await unharmed).last_sequence == 3
+        assert not log.is_live(job.id)
+        with pytest.raises(JobNotFound):
+            await log.get(job.id)
+        assert (await log.create(job, QUEUED, gather_s=0.001)).last_sequence == 1
+
+
+async def test_a_job_that_is_there_already_is_not_touched_by_the_same_again(store: HeldStore) -> None:
+    """Who repeats a request would overwrite the job that it has made."""
+    async with log_of(store) as log:
+        job = new_job()
+        created = log.create(job, QUEUED, RUNNING, gather_s=60)
+        await log.append(job.id, epoch(1), FAILED)
+        whole = await read(log, job.id)
+        again = replace(new_job(), request_id=(await created).request_id)
+        appends = [log.create(again, QUEUED, RUNNING, gather_s=60), log.append(again.id, epoch(2))]
+        for append in appends:
+            with pytest.raises(RequestIdTaken):
+                await append
+        assert not log.is_live(again.id)
+        assert await read(log, job.id) == store.events(job.id, 0, 1 << 20) == whole
+
+
+async def test_closing_waits_for_a_new_job_that_has_told_nothing_yet(store: HeldStore) -> None:
+    """A job that was accepted while the server stopped would be lost."""
+    async with log_of(store) as log:
+        job = new_job()
+        created = log.create(job, QUEUED, gather_s=0.01)
+        await log.close()
+        assert created.done()
+        assert sequences(store.events(job.id, 0, 1000)) == [1]
 
 
 async def test_logs_that_have_ended_are_read_without_the_store_for_a_while(store: HeldStore) -> None:
