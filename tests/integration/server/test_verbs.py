@@ -118,8 +118,9 @@ def test_a_job_over_its_memory_fails_alone(calls: Calls, trainer: str) -> None:
     """One user could take the memory of all."""
     x = np.ones((700_000, 12))
     hungry = inline(x, x[:, :1], trainer, max_memory_bytes=64 << 20, batch_size=500_000, epochs=2)
-    end = calls.train(hungry)[-1].state_change
-    assert end.state == event_pb2.JOB_STATE_FAILED
+    last = calls.train(hungry)[-1]
+    end = last.state_change
+    assert (end.state, last.attempt) == (event_pb2.JOB_STATE_FAILED, 1), "it would happen again"
     assert "more memory than the 67108864 bytes of max_memory_bytes" in end.error.message
     enough = reference(trainer, max_memory_bytes=64 << 20)
     assert calls.train(enough)[-1].HasField("completed")

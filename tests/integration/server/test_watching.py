@@ -90,7 +90,7 @@ def test_divergence_keeps_the_curve_and_says_what_to_do(calls: Calls) -> None:
     spec = reference(learning_rate=10, epochs=1000)
     events = calls.train(spec)
     end = events[-1].state_change
-    assert end.state == event_pb2.JOB_STATE_FAILED
+    assert (end.state, events[-1].attempt) == (event_pb2.JOB_STATE_FAILED, 1), "it would happen again"
     epochs = [epoch for event in events for epoch in event.epoch_updates.epochs]
     assert epochs == list(range(1, len(epochs) + 1))
     assert f"epoch {len(epochs) + 1}" in end.error.message

@@ -8,6 +8,7 @@ from tests.domain import table
 from tests.unit.jobs.in_process import HeldStore, eventually
 from tests.unit.jobs.serving import DataInMemory, serving
 
+from gradstream_server.config import ServerConfig
 from gradstream_server.jobs.errors import InvalidSpec, JobNotEnded, JobNotFound, NoRoom
 from gradstream_server.jobs.spec import KnownData
 from gradstream_server.jobs.store import StorageFull
@@ -80,6 +81,17 @@ async def test_jobs_are_deleted_when_their_time_is_over(store: HeldStore) -> Non
 
         with pytest.raises(JobNotFound):
             await watch_for_ever()
+
+
+async def test_jobs_are_kept_unless_an_operator_says_otherwise(store: HeldStore) -> None:
+    """Users would lose what they have trained, and nobody would know why."""
+    assert ServerConfig().keep_ended == 0
+    async with serving(store, keep_ended_s=0) as its:
+        job = await its.create()
+        await its.end(job)
+        await its.service.recover()
+        await asyncio.sleep(0.5)  # To delete it would take less.
+        assert (await its.service.get(job.id)).ended
 
 
 async def test_a_resolved_spec_trains_again_without_its_numbers(store: HeldStore) -> None:
