@@ -11,6 +11,9 @@ from gradstream_server.jobs.job import Job
 
 _logger = logging.getLogger(__name__)
 
+_LEAST_S = 0.01
+"""For who has just started a job to begin to watch it, whatever the grace."""
+
 
 class Presence:
     """Counts the watchers of jobs with `cancel_on_disconnect`. Lives on one event loop."""
@@ -62,7 +65,7 @@ class Presence:
             del self._absences[job]
 
     async def _cancel_absent(self, job: str) -> None:
-        await asyncio.sleep(self._grace_s)
+        await asyncio.sleep(max(self._grace_s, _LEAST_S))
         if job in self._watchers:
             return
         # It may have ended meanwhile.

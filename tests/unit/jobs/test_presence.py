@@ -54,6 +54,15 @@ async def test_who_comes_back_in_time_finds_the_job(store: HeldStore) -> None:
         assert await its.end(job) == ["SUCCEEDED"]
 
 
+async def test_who_watches_what_he_has_just_started_is_there_from_the_beginning(store: HeldStore) -> None:
+    """Where nobody may be away at all, every such job would be cancelled before it can be watched."""
+    async with serving(store, disconnect_grace_s=0) as its:
+        job = await its.create(cancel_on_disconnect=True)
+        assert await its.end(job) == ["SUCCEEDED"]
+        left = await its.create(cancel_on_disconnect=True, epochs=1000)
+        assert await ended(its, left) is JobState.CANCELLED
+
+
 async def test_one_of_several_who_leaves_takes_nothing_from_the_others() -> None:
     """The job would be cancelled under the eyes of who still watches."""
     cancelled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
