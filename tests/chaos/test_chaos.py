@@ -1,5 +1,6 @@
 """Jobs survive whatever happens: nothing that a user was shown or promised is ever lost."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,8 @@ SECONDS = 90
 
 
 @pytest.mark.timeout(600)
-def test_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Jobs, epochs or events would be lost, told twice, or not be what an undisturbed run gives."""
     report = run_round(SEED, SECONDS, tmp_path)
-    with capsys.disabled():
-        print(f"\nchaos of seed {SEED}, in {tmp_path}:\n{report}")
+    record_property(f"chaos of seed {SEED}", str(report))
     assert not report.findings, f"seed {SEED}, in {tmp_path}: {report}"
