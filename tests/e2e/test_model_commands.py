@@ -50,6 +50,9 @@ def test_from_training_to_a_file_and_back(server: RunningServer, tmp_path: Path)
     by_name = "wind=2,precipitation=0,temp_min=10"
     told = json.loads(run("predict", "weather:1", by_name, "--format", "json", server=server))
     assert told == {"predictions": [pytest.approx(19.49, abs=1e-3)]}
+    table = tmp_path / "days.csv"
+    table.write_text("date,wind,temp_min,precipitation\n2016-01-01,2,10,0\n2016-01-02,2,10,-1\n")
+    assert run("predict", "weather:1", "--data", str(table), server=server).split() == ["19.49", "19.6538"]
     refused = run("predict", "weather", "0,10", server=server, code=2)
     assert "ROW is [2]; it has to be [rows, 3]: 'precipitation', 'temp_min', 'wind'" in refused
     assert "there is no option --predict" in run("predict", "weather", "--predict", server=server, code=2)
