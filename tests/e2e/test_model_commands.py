@@ -105,7 +105,7 @@ def test_deleting(server: RunningServer) -> None:
     assert refused == "Error: model rm has 4 versions: name one, such as rm:4, or give --all-versions\n"
     done = gradstream("model", "rm", "rm:9", "rm:2", "nope:1", server=server.address)
     assert (done.returncode, done.stdout) == (4, "model rm:2 is deleted\n")
-    assert "no version 9; there is 1, 2, 3, 4" in done.stderr
+    assert "no version 9; there are 1, 2, 3, 4" in done.stderr
     assert "there is no model 'nope'" in done.stderr
     assert run("model", "rm", "rm:4", "--format", "json", server=server) == (
         json.dumps({"deleted": "rm", "version": 4}) + "\n"

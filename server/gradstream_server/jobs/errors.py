@@ -174,7 +174,8 @@ class ModelNotFound(RequestError):
         if versions:
             shown = [str(each) for each in versions[-_MOST_SHOWN:]]
             there = ", ".join((["..."] if len(versions) > _MOST_SHOWN else []) + shown)
-            text = f"model {name!r} has no version {version}; there is {there}"
+            verb = "is" if len(versions) == 1 else "are"
+            text = f"model {name!r} has no version {version}; there {verb} {there}"
         elif nearest:
             text = f"there is no model {name!r}; did you mean {' or '.join(map(repr, nearest))}?"
         else:

@@ -133,7 +133,7 @@ def test_deleting(client: Client) -> None:
     model = client.model("py-delete", 2)
     model.delete()
     for gone in (model.delete, model.load, lambda: client.model("py-delete", 2)):
-        with pytest.raises(NotFoundError, match="no version 2; there is 1, 3"):
+        with pytest.raises(NotFoundError, match="no version 2; there are 1, 3"):
             gone()
     assert client.get(model.job).model == ModelVersion("py-delete", 2)
     with pytest.raises(InvalidArgumentError):

@@ -196,7 +196,7 @@ def test_deleting(calls: Calls) -> None:
         calls.train_model("deleting", spec(seed=i))
     assert delete(calls, "deleting", version=4) == [4]
     assert refusal(lambda: delete(calls, "deleting", version=4)).message == (
-        "model 'deleting' has no version 4; there is 1, 2, 3"
+        "model 'deleting' has no version 4; there are 1, 2, 3"
     )
     assert get(calls, "deleting").version == 3
     assert calls.train_model("deleting", spec()).model.version == 5
