@@ -92,8 +92,12 @@ def slow_epochs(folder: Path) -> Task:
     return what
 
 
+def _nothing() -> None:
+    pass
+
+
 async def run(executor: Executor, what: Task) -> Said:
-    return [event async for said in executor.run(what) for event in _flat(said)]
+    return [event async for said in executor.run(what, _nothing) for event in _flat(said)]
 
 
 def _flat(said: Sequence[Event] | Interrupted) -> Sequence[Event | Interrupted]:
@@ -106,7 +110,7 @@ async def until(executor: Executor, what: Task, kind: type = Started) -> tuple[a
     all_said: Said = []
 
     async def follow() -> Said:
-        async for said in executor.run(what):
+        async for said in executor.run(what, _nothing):
             all_said.extend(_flat(said))
             if any(isinstance(event, kind) for event in _flat(said)):
                 happened.set()
@@ -232,6 +236,19 @@ async def test_a_stop_before_there_is_a_worker(open_executor: Open, tmp_path: Pa
         executor.stop("job")
         assert await following == [Interrupted()]
         assert isinstance((await run(executor, task("job")))[-1], Completed)
+
+
+async def test_it_is_told_when_a_worker_begins(open_executor: Open, tmp_path: Path) -> None:
+    """A job's time would be over before there is a worker to train it, or never."""
+    async with open_executor(tmp_path) as executor:
+        has_begun = asyncio.Event()
+        happenings = executor.run(endless(), has_begun.set)
+        first = asyncio.ensure_future(anext(happenings))
+        await asyncio.sleep(0)  # Let it ask for a worker: there is none yet.
+        assert not has_begun.is_set()
+        await first
+        assert has_begun.is_set()
+        await happenings.aclose()
 
 
 async def test_a_task_that_does_not_stop_is_killed(open_executor: Open, tmp_path: Path) -> None:
@@ -395,7 +412,7 @@ async def test_a_worker_that_nobody_listens_to_waits(open_executor: Open, tmp_pa
         data = table(rows=1, features=63)
         many = task(data=data, epochs=10_000_000, learning_rate=1e-6)
         FileDataStore(tmp_path).put(many.spec.data.digest, data)
-        async with aclosing(executor.run(many)) as happenings:
+        async with aclosing(executor.run(many, _nothing)) as happenings:
             first = await anext(happenings)
             assert isinstance(first[0], Started)
             (worker,) = workers()
@@ -405,7 +422,7 @@ async def test_a_worker_that_nobody_listens_to_waits(open_executor: Open, tmp_pa
 async def test_a_run_that_nobody_follows_any_more_harms_no_other(open_executor: Open, tmp_path: Path) -> None:
     """A job would fail because the log of the one before could not be written."""
     async with open_executor(tmp_path) as executor:
-        async with aclosing(executor.run(endless("a"))) as events:
+        async with aclosing(executor.run(endless("a"), _nothing)) as events:
             await anext(events)
         for job in ("b", "c"):
             assert isinstance((await run(executor, task(job)))[-1], Completed)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -73,10 +73,12 @@ class LocalExecutor:
     async def devices(self) -> Sequence[Device]:
         return await asyncio.shield(self._devices)
 
-    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
+    async def run(
+        self, task: Task, begins: Callable[[], None]
+    ) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
         self._tasks.add(task.job)
         try:
-            worker, said = await self._begin(task)
+            worker, said = await self._begin(task, begins)
             while worker and not _ends(said):
                 yield said
                 said = await self._next(worker)
@@ -116,7 +118,9 @@ class LocalExecutor:
             worker.pipe.close()
         await asyncio.gather(*(asyncio.to_thread(worker.join, _CLOSE_S) for worker in workers))
 
-    async def _begin(self, task: Task) -> tuple[WorkerProcess | None, Sequence[Event] | Interrupted]:
+    async def _begin(
+        self, task: Task, begins: Callable[[], None]
+    ) -> tuple[WorkerProcess | None, Sequence[Event] | Interrupted]:
         """Give the task to a worker, and wait for what it says; no worker when it was stopped before."""
         for another in (True, False):
             worker = await self._free_worker(task.job)
@@ -124,6 +128,7 @@ class LocalExecutor:
                 break
             self._busy[task.job] = worker
             worker.assign(task)
+            begins()
             said = await self._next(worker)
             # One that was dying when it got the task has not touched it: another can have it.
             if worker in self._workers or worker.stopping or not another:

@@ -1,6 +1,6 @@
 """Where jobs run; `executors/` implements it."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -55,11 +55,16 @@ class Executor(Protocol):
         """The devices of the workers, the preferred one first; waits until the first worker has told."""
         ...
 
-    def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
+    def run(
+        self, task: Task, begins: Callable[[], None]
+    ) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
         """Run a task and yield what happens, to the event that ends the job, or to `Interrupted`.
 
         It never raises for the job's sake: a job that fails ends with a `StateChange` to FAILED. What was
         yielded before `Interrupted` counts: the next attempt goes on from the last `Checkpointed`.
+
+        Args:
+            begins: called when a worker is given the task, for which it may have to be started first.
         """
         ...
 

@@ -145,14 +145,20 @@ class JobRun:
             job = await stored
             if self.stopped_for:
                 return job, Interrupted()
-        timer = self._stop_in_time(task)
+        timer = None
+
+        def begins() -> None:
+            # That a worker has to be started is no time of the job's.
+            nonlocal timer
+            timer = timer or self._stop_in_time(task)
+
         # The worker does not wait for the store, as long as it is not too far ahead of it.
         ahead = deque([stored])
         kept = deque(reversed(task.checkpoints))
         kept_job: Job | None = None
         interrupted = None
         try:
-            async with aclosing(self._executor.run(task)) as happenings:
+            async with aclosing(self._executor.run(task, begins)) as happenings:
                 async for said in happenings:
                     if isinstance(said, Interrupted):
                         interrupted = said

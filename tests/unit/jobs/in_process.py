@@ -42,6 +42,9 @@ class InProcessExecutor:
         """What the next attempt tells first, once it is let go."""
         self.dies: deque[Fault] = deque()
         """What the workers of the next attempts die of, one each, once they are let go."""
+        self.has_workers = asyncio.Event()
+        """Cleared while the workers still start."""
+        self.has_workers.set()
         self.fails: deque[StateChange] = deque()
         """What ends the next attempts, one each, once they are let go."""
         self._running = 0
@@ -54,7 +57,9 @@ class InProcessExecutor:
     async def devices(self) -> Sequence[Device]:
         return [Device("cpu", "this process")]
 
-    async def run(self, task: Task) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
+    async def run(
+        self, task: Task, begins: Callable[[], None]
+    ) -> AsyncGenerator[Sequence[Event] | Interrupted, None]:
         self.begun.append(task.job)
         self.tasks.append(task)
         self._began[task.job].set()
@@ -62,6 +67,8 @@ class InProcessExecutor:
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)
         try:
+            await self.has_workers.wait()
+            begins()
             if not task.has_started:
                 yield [Started(rows=4, features=1, targets=1, parameters={})]
             await self._may_go_on[task.job].wait()
@@ -92,6 +99,7 @@ class InProcessExecutor:
         if job not in self._attempts:
             return
         self.stopped.add(job)
+        self.has_workers.set()
         self._may_go_on[job].set()
 
     def let_go(self, *jobs: str) -> None:

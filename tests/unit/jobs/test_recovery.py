@@ -1,5 +1,6 @@
 """Going on: after the death of a worker, of a server, or its orderly end."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -107,6 +108,19 @@ async def test_time_is_up_for_a_job_that_runs_too_long(store: HeldStore) -> None
         change = (await its.last_event(job.id)).state_change
         assert change.result_so_far.epochs == 1
         assert "max_seconds" in change.reason
+
+
+async def test_time_to_start_a_worker_is_not_a_jobs(store: HeldStore) -> None:
+    """After each start of the server, jobs with little time would fail that have not trained at all."""
+    async with serving(store) as its:
+        its.executor.has_workers.clear()
+        job = await its.create(max_seconds=1e-3)
+        await its.executor.has_begun(job.id)
+        await asyncio.sleep(0.1)  # Longer than it may run.
+        assert (await its.service.get(job.id)).state is JobState.RUNNING
+        its.executor.has_workers.set()
+        assert (await its.story(job.id))[-1] == "FAILED"
+        assert (await its.last_event(job.id)).state_change.result_so_far.epochs == 1
 
 
 async def test_a_full_disk_fails_the_job_in_question(store: HeldStore) -> None:
