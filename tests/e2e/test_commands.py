@@ -76,9 +76,8 @@ def test_the_life_of_a_job(server: RunningServer) -> None:
 
 
 def test_cancel(server: RunningServer) -> None:
-    job = gradstream(
-        "train", "--trainer", "autograd", "--epochs", "10000000", "--detach", server=server.address
-    ).stdout.strip()
+    endless = ["train", "--trainer", "autograd", "--epochs", "10000000", "--report-every", "1000"]
+    job = gradstream(*endless, "--detach", server=server.address).stdout.strip()
     assert job in gradstream("cancel", job, server=server.address).stdout
     watched = gradstream("watch", job, server=server.address)
     assert watched.returncode == 1

@@ -69,7 +69,7 @@ def test_an_image(server: RunningServer, jobs: list[str], tmp_path: Path) -> Non
 def test_a_job_that_runs_is_drawn_as_far_as_it_is(server: RunningServer) -> None:
     """The command would wait for days."""
     with Client(server.address) as client:
-        run = client.train(trainer="autograd", epochs=10_000_000)
+        run = client.train(trainer="autograd", epochs=10_000_000, report_every=1000)
         next(event for event in run if isinstance(event, EpochUpdate))
         done = gradstream("plot", run.job, server=server.address)
         run.cancel()
@@ -79,7 +79,7 @@ def test_a_job_that_runs_is_drawn_as_far_as_it_is(server: RunningServer) -> None
 
 def test_a_job_that_has_nothing_yet_is_told_of(tmp_path: Path) -> None:
     with running_server(tmp_path / "data", "--workers", "1") as own, Client(own.address) as client:
-        first = client.train(trainer="autograd", epochs=10_000_000)
+        first = client.train(trainer="autograd", epochs=10_000_000, report_every=1000)
         next(event for event in first if isinstance(event, EpochUpdate))
         waiting = client.create()
         both = gradstream("plot", waiting.id, first.job, server=own.address)

@@ -23,8 +23,8 @@ from tests.server import RunningServer, running_server
 from gradstream import Client, JobState
 
 QUICK = ["--checkpoint-interval", "0.1", "--heartbeat", "0.1", "--disconnect-grace", "0.3", "--workers", "2"]
-ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000"]
-EPOCHS = 100_000
+ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000", "--report-every", "1000"]
+EPOCHS = 40_000
 LONG = ["train", "--trainer", "autograd", "--epochs", str(EPOCHS), "--report-every", "25"]
 REQUEST = "5d1b0c3e-6a52-4c07-9f0a-0d9e8f5f4b11"
 EMPTY_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
@@ -120,7 +120,7 @@ def test_pause_resume_and_replay(quick: RunningServer, start: Start) -> None:
     watched.trains()
     done = gradstream("pause", job, server=address)
     assert (done.returncode, done.stderr) == (0, f"let it go on: gradstream resume {job}\n")
-    assert re.fullmatch(rf"job {job} is paused after [\d,]+ of 100,000 epochs\n", done.stdout)
+    assert re.fullmatch(rf"job {job} is paused after [\d,]+ of {EPOCHS:,} epochs\n", done.stdout)
     watched.says(f"job {job} is paused; let it go on with: gradstream resume {job}\n")
     shown = gradstream("show", job, server=address)
     rows = dict(line.split("  ", 1) for line in shown.stdout.splitlines())
@@ -185,7 +185,7 @@ def test_jobs_tells_who_comes_first(tmp_path: Path) -> None:
 
 
 def test_as_json(quick: RunningServer) -> None:
-    job = gradstream(*ENDLESS, "--detach", server=quick.address).stdout.strip()
+    job = gradstream(*ENDLESS, "--report-every", "1", "--detach", server=quick.address).stdout.strip()
     states = [
         json.loads(gradstream(verb, job, "--format", "json", server=quick.address).stdout)["state"]
         for verb in ("pause", "resume", "cancel")
@@ -207,7 +207,7 @@ def test_delete(quick: RunningServer) -> None:
     def job(*args: str) -> str:
         return gradstream("train", "--detach", *args, server=quick.address).stdout.strip()
 
-    first, second, living = job(), job(), job("--trainer", "autograd", "--epochs", "10000000")
+    first, second, living = job(), job(), job(*ENDLESS[1:])
     for each in (first, second):
         gradstream("watch", each, server=quick.address)
     done = gradstream("delete", first, "nosuchjob", living, second, server=quick.address)

@@ -16,7 +16,7 @@ from tests.server import RunningServer, running_server
 
 from gradstream import Client, JobState
 
-ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000"]
+ENDLESS = ["train", "--trainer", "autograd", "--epochs", "10000000", "--report-every", "1000"]
 
 
 def start(*args: str, server: str) -> subprocess.Popen[str]:
@@ -186,8 +186,8 @@ def test_a_server_that_goes_away_is_seen_in_the_live_view(tmp_path: Path) -> Non
 
 def test_a_job_that_waits_says_so(tmp_path: Path) -> None:
     with running_server(tmp_path / "data", "--workers", "1") as own, Client(own.address) as client:
-        first = client.create(trainer="autograd", epochs=10_000_000)
-        second = client.create(trainer="autograd", epochs=10_000_000)
+        first = client.create(trainer="autograd", epochs=10_000_000, report_every=1000)
+        second = client.create(trainer="autograd", epochs=10_000_000, report_every=1000)
         with start("train", server=own.address) as process:
             assert process.stderr is not None
             said = process.stderr.readline()

@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_said_of_from(server: RunningServer) -> None:
 
 def test_a_job_that_gives_nothing_to_start_from(server: RunningServer) -> None:
     with Client(server.address) as client:
-        running = client.create(trainer="autograd", epochs=10_000_000)
+        running = client.create(trainer="autograd", epochs=10_000_000, report_every=1000)
         refused = gradstream("train", "--from", running.id, server=server.address)
         assert refused.returncode == 2
         assert f"gradstream cancel {running.id}" in refused.stderr

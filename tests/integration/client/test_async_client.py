@@ -87,7 +87,7 @@ def test_many_runs_at_once(server: RunningServer) -> None:
 
 def test_a_task_that_is_cancelled_leaves_the_job_alone(server: RunningServer) -> None:
     async def use(client: AsyncClient) -> None:
-        run = await client.train(trainer="autograd", epochs=10_000_000)
+        run = await client.train(trainer="autograd", epochs=10_000_000, report_every=1000)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(run.result(), 0.3)
         assert (await client.get(run.job)).state is JobState.RUNNING

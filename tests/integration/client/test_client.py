@@ -174,7 +174,7 @@ def test_watching_what_is_not_there(client: Client) -> None:
 
 
 def test_cancelling(client: Client) -> None:
-    run = client.train(trainer="autograd", epochs=LONG)
+    run = client.train(trainer="autograd", epochs=LONG, report_every=1000)
     next(event for event in run if isinstance(event, EpochUpdate))
     assert run.cancel().state in (JobState.CANCELLING, JobState.CANCELLED)
     with pytest.raises(JobCancelledError):
@@ -201,7 +201,7 @@ def test_a_watcher_that_leaves_does_not_disturb(client: Client) -> None:
 
 
 def test_a_run_can_be_cancelled_from_another_thread(client: Client) -> None:
-    run = client.train(trainer="autograd", epochs=LONG)
+    run = client.train(trainer="autograd", epochs=LONG, report_every=1000)
     timer = threading.Timer(0.2, run.cancel)
     timer.start()
     last = list(run.events())[-1]

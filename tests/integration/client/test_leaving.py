@@ -58,7 +58,7 @@ def watch_when_there_is_room(client: Client, job: str) -> Run:
 def test_leaving_ends_the_call(narrow: RunningServer, leave: Callable[[Run], None]) -> None:
     """A stream left open would keep its place: the next watch would wait until the test times out."""
     with Client(narrow.address) as client:
-        job = client.create(trainer="autograd", epochs=ENDLESS).id
+        job = client.create(trainer="autograd", epochs=ENDLESS, report_every=1000).id
         leave(watch_when_there_is_room(client, job))
         gc.collect()
         watch_when_there_is_room(client, job).close()
@@ -69,7 +69,7 @@ def test_leaving_ends_the_call(narrow: RunningServer, leave: Callable[[Run], Non
 def test_leaving_ends_the_call_for_asyncio(narrow: RunningServer) -> None:
     async def main() -> None:
         async with AsyncClient(narrow.address) as client:
-            job = (await client.create(trainer="autograd", epochs=ENDLESS)).id
+            job = (await client.create(trainer="autograd", epochs=ENDLESS, report_every=1000)).id
             for _ in range(3):
                 while True:
                     try:
@@ -87,7 +87,7 @@ def test_leaving_ends_the_call_for_asyncio(narrow: RunningServer) -> None:
 
 def test_a_second_watch_is_refused_at_once(narrow: RunningServer) -> None:
     with Client(narrow.address) as client:
-        job = client.create(trainer="autograd", epochs=ENDLESS).id
+        job = client.create(trainer="autograd", epochs=ENDLESS, report_every=1000).id
         with watch_when_there_is_room(client, job), pytest.raises(ResourceExhaustedError) as caught:
             client.watch(job)
         assert caught.value.reason == "TOO_MANY_WATCHES"
@@ -106,7 +106,7 @@ def test_attaching_again_waits_for_the_broken_watch_to_end(narrow: RunningServer
 
 def test_a_run_is_for_one_thread_at_a_time(server: RunningServer) -> None:
     with Client(server.address) as client:
-        ahead = client.train(trainer="autograd", epochs=ENDLESS)
+        ahead = client.train(trainer="autograd", epochs=ENDLESS, report_every=1000)
         refused: list[BaseException] = []
         reading, told = threading.Event(), threading.Event()
 

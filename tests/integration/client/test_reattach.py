@@ -99,7 +99,7 @@ def test_patience_ends(tmp_path: Path) -> None:
         running_server(tmp_path / "data") as server,
         Client(server.address, patience_s=1.0, timeout_s=1.0) as client,
     ):
-        run = client.train(trainer="autograd", epochs=10_000_000)
+        run = client.train(trainer="autograd", epochs=10_000_000, report_every=1000)
         server.process.kill()
         server.process.wait()
         with pytest.raises(ServerUnreachableError, match=server.address):

@@ -32,7 +32,7 @@ from gradstream import (
 )
 
 QUICK = ["--checkpoint-interval", "0.1", "--heartbeat", "0.1", "--disconnect-grace", "0.3", "--workers", "2"]
-ENDLESS: dict[str, Any] = {"trainer": "autograd", "epochs": 10_000_000}
+ENDLESS: dict[str, Any] = {"trainer": "autograd", "epochs": 10_000_000, "report_every": 1000}
 EPOCHS = 4000
 TABLE = np.random.default_rng(0).normal(size=(64, 4))
 # Mini-batches in a new order every epoch, and a curve that never comes to rest.
@@ -215,7 +215,7 @@ def test_a_paused_job_outlives_its_server(tmp_path: Path, undisturbed: tuple[np.
 
 
 def test_what_a_cancelled_job_has_reached(client: Client) -> None:
-    run = client.train(**ENDLESS)
+    run = client.train(**{**ENDLESS, "report_every": 1})
     next(event for event in run if isinstance(event, EpochUpdate))
     run.cancel()
     with pytest.raises(JobCancelledError) as caught:
