@@ -1,17 +1,15 @@
-"""What the fork server imports once, so that every worker forked from it has it already.
-
-The first construction of an optimizer imports `torch._dynamo`, which takes longer than all the rest.
-"""
+"""What the fork server imports once, so that every worker forked from it has it already."""
 
 import signal
 from importlib import import_module
+
+from gradstream_server.executors import dynamo
 
 # Ctrl-C on a terminal reaches the whole group, from the first moment on.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 for _module in (
     "torch",
-    "torch._dynamo",
     "array_api_compat.torch",
     "gradstream_server.trainers.manual",
     "gradstream_server.trainers.autograd",
@@ -25,3 +23,4 @@ for _module in (
     "gradstream_server.data.ingest",
 ):
     import_module(_module)
+dynamo.postpone()
