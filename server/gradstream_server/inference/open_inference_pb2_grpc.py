@@ -123,7 +123,9 @@ class GRPCInferenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ModelInfer(self, request, context):
-        """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked; else as ModelMetadata.
+        """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked, and for so many rows that what is made of
+        them were too large; RESOURCE_EXHAUSTED with a RetryInfo when too many requests wait for installed modules; else as
+        ModelMetadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,10 @@ class GRPCInferenceServiceStub:
     unloaded or cannot be used.
     """
     ModelInfer: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelInferResponse]
-    """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked; else as ModelMetadata."""
+    """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked, and for so many rows that what is made of
+    them were too large; RESOURCE_EXHAUSTED with a RetryInfo when too many requests wait for installed modules; else as
+    ModelMetadata.
+    """
     RepositoryIndex: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]
     """All versions of all models, and whether they can be asked."""
     RepositoryModelLoad: _grpc.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelLoadRequest, _open_inference_pb2.RepositoryModelLoadResponse]
@@ -77,7 +80,10 @@ class GRPCInferenceServiceAsyncStub(GRPCInferenceServiceStub):
     unloaded or cannot be used.
     """
     ModelInfer: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.ModelInferRequest, _open_inference_pb2.ModelInferResponse]  # type: ignore[assignment]
-    """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked; else as ModelMetadata."""
+    """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked, and for so many rows that what is made of
+    them were too large; RESOURCE_EXHAUSTED with a RetryInfo when too many requests wait for installed modules; else as
+    ModelMetadata.
+    """
     RepositoryIndex: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryIndexRequest, _open_inference_pb2.RepositoryIndexResponse]  # type: ignore[assignment]
     """All versions of all models, and whether they can be asked."""
     RepositoryModelLoad: _aio.UnaryUnaryMultiCallable[_open_inference_pb2.RepositoryModelLoadRequest, _open_inference_pb2.RepositoryModelLoadResponse]  # type: ignore[assignment]
@@ -136,7 +142,10 @@ class GRPCInferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _open_inference_pb2.ModelInferRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_open_inference_pb2.ModelInferResponse, _abc.Awaitable[_open_inference_pb2.ModelInferResponse]]:
-        """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked; else as ModelMetadata."""
+        """Predicts rows. INVALID_ARGUMENT for inputs that the model cannot be asked, and for so many rows that what is made of
+        them were too large; RESOURCE_EXHAUSTED with a RetryInfo when too many requests wait for installed modules; else as
+        ModelMetadata.
+        """
 
     @_abc_1.abstractmethod
     def RepositoryIndex(
