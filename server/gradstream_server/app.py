@@ -47,7 +47,7 @@ from gradstream_server.rpc.access import Access
 from gradstream_server.rpc.authentication import Authentication
 from gradstream_server.rpc.codec import ProtoCodec
 from gradstream_server.rpc.datasets import DatasetServicer
-from gradstream_server.rpc.guard import Guard
+from gradstream_server.rpc.guard import guarded
 from gradstream_server.rpc.inference import InferenceServicer
 from gradstream_server.rpc.models import ModelServicer
 from gradstream_server.rpc.registration import unregistered
@@ -171,7 +171,6 @@ class Server:
         gradients = GradientChecks(self._service.resolve, GradientProcesses(equipment))
         self._health = health.aio.HealthServicer()
         self._grpc = grpc.aio.server(
-            interceptors=[Guard(Access(self._authentication()))],
             options=[
                 # Otherwise a second server on the same port silently shares it.
                 ("grpc.so_reuseport", 0),
@@ -187,7 +186,7 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
-        server = unregistered(self._grpc)
+        server = unregistered(self._grpc, functools.partial(guarded, access=Access(self._authentication())))
         training_service_pb2_grpc.add_TrainingServiceServicer_to_server(
             TrainingServicer(self._service, gradients, config.heartbeat), server
         )
@@ -197,7 +196,8 @@ class Server:
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
             InferenceServicer(self._serving, lambda: not self._stopping.is_set()), server
         )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        # Health and reflection look after themselves.
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, unregistered(self._grpc))
         if config.reflection:
             reflection.enable_server_reflection(
                 [*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc

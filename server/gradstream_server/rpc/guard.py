@@ -22,7 +22,6 @@ from gradstream_server.rpc.status import internal_status, request_status
 
 _logger = logging.getLogger(__name__)
 
-_PREFIXES = ("/gradstream.v1.", "/inference.")
 _NOTICED_S = 5.0
 """When gRPC has noticed at the latest that a caller is gone; it is a matter of moments."""
 
@@ -31,37 +30,24 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
-class Guard(grpc.aio.ServerInterceptor):
-    """Guards the methods of our services; health and reflection look after themselves."""
+def guarded(handler: "Handler", method: str, access: Access) -> "Handler":
+    """A method of ours, guarded.
 
-    def __init__(self, access: Access) -> None:
-        """
-        Args:
-            access: lets callers in.
-        """
-        self._access = access
-
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "Handler | None":
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(_PREFIXES):
-            return handler
-        # Requests are read and events are sent as bytes: a request that is none is ours to refuse, and events
-        # leave as they are kept.
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method, self._access))
-        if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(
-                _guarded_upload(handler, method, self._access),
-                response_serializer=handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            _guarded_call(handler, method, self._access), response_serializer=handler.response_serializer
+    Args:
+        method: its full name, /SERVICE/METHOD.
+        access: lets callers in.
+    """
+    # Requests are read and events are sent as bytes: a request that is none is ours to refuse, and events
+    # leave as they are kept.
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler, method, access))
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(
+            _guarded_upload(handler, method, access), response_serializer=handler.response_serializer
         )
+    return grpc.unary_unary_rpc_method_handler(
+        _guarded_call(handler, method, access), response_serializer=handler.response_serializer
+    )
 
 
 def _guarded_call(handler: "Handler", method: str, access: Access) -> Callable[..., Awaitable[Any]]:
