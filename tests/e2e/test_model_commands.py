@@ -54,7 +54,8 @@ def test_from_training_to_a_file_and_back(server: RunningServer, tmp_path: Path)
     table.write_text("date,wind,temp_min,precipitation\n2016-01-01,2,10,0\n2016-01-02,2,10,-1\n")
     assert run("predict", "weather:1", "--data", str(table), server=server).split() == ["19.49", "19.6538"]
     refused = run("predict", "weather", "0,10", server=server, code=2)
-    assert "ROW is [2]; it has to be [rows, 3]: 'precipitation', 'temp_min', 'wind'" in refused
+    told = "ROW '0,10' has 2 values; a row of this model is one word: precipitation,temp_min,wind"
+    assert told in refused
     assert "there is no option --predict" in run("predict", "weather", "--predict", server=server, code=2)
 
     file = tmp_path / "model.zip"

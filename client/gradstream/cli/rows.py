@@ -12,6 +12,7 @@ from typing import TypeAlias
 import click
 
 from gradstream.bundle import InputColumn
+from gradstream.bundle.faults import SHOWN, listed
 
 Value: TypeAlias = float | str
 """NaN, or of text the empty one, where there is none."""
@@ -29,7 +30,8 @@ _KINDS = (".csv", ".tsv", ".txt")
 def typed(text: str, columns: Sequence[InputColumn]) -> list[Value] | dict[str, Value]:
     """The values of a row that was typed: in order, or by name.
 
-    Raises click.UsageError for a value that is no number where the model has numbers.
+    Raises click.UsageError for a value that is no number where the model has numbers, and for too few values:
+    what is meant for one row has often been typed as several.
     """
     parts = [part.strip() for part in text.split(",")]
     if all("=" in part for part in parts):
@@ -39,10 +41,20 @@ def typed(text: str, columns: Sequence[InputColumn]) -> list[Value] | dict[str, 
             if (name := name.strip()) in named:
                 raise click.UsageError(f"ROW has {name!r} twice")
             named[name] = _typed(value.strip(), known.get(name))
+        if missing := [column.name for column in columns if column.name not in named]:
+            raise _too_little(f"ROW {text!r} lacks {listed(missing)}", [f"{name}=..." for name in known])
         return named
+    if len(parts) < len(columns):
+        has = f"has {len(parts)} value{'' if len(parts) == 1 else 's'}"
+        raise _too_little(f"ROW {text!r} {has}", [column.name for column in columns])
     # As many as there are features are encoded already; of how many there have to be the server speaks.
     kinds: Sequence[InputColumn | None] = columns if len(columns) == len(parts) else [None] * len(parts)
     return [_typed(part, column) for part, column in zip(parts, kinds, strict=True)]
+
+
+def _too_little(what: str, parts: Sequence[str]) -> click.UsageError:
+    shown = ",".join([*parts[:SHOWN], *(["..."] if len(parts) > SHOWN else [])])
+    return click.UsageError(f"{what}; a row of this model is one word: {shown}")
 
 
 def of_file(path: str, columns: Sequence[InputColumn]) -> dict[str, list[Value]]:

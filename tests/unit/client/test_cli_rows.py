@@ -22,14 +22,20 @@ def test_what_stands_for_no_value_is_that_of_training() -> None:
 def test_the_model_says_what_a_value_is() -> None:
     """A category such as 100 could not be asked for."""
     assert typed("1.5, 100,2", COLUMNS) == [1.5, "100", 2.0]
-    assert typed("code=NA,size=true,more=x", COLUMNS) == {"code": "NA", "size": 1.0, "more": "x"}
+    assert typed("code=NA,size=true,floor=2", COLUMNS) == {"code": "NA", "size": 1.0, "floor": 2.0}
     assert typed(",,", COLUMNS) == pytest.approx([math.nan, "", math.nan], nan_ok=True)
     assert typed("1,2,x,4", COLUMNS) == [1.0, 2.0, "x", 4.0]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("x,A,1", "'x' in 'size'"), ("1_0,A,1", "'1_0' in 'size'"), ("size=1,size=2", "'size' twice")],
+    [
+        ("x,A,1", "'x' in 'size'"),
+        ("1_0,A,1", "'1_0' in 'size'"),
+        ("size=1,size=2", "'size' twice"),
+        ("1,A", "'1,A' has 2 values; a row of this model is one word: size,code,floor"),
+        ("size=1", "lacks 'code', 'floor'; a row of this model is one word: size=...,code=...,floor=..."),
+    ],
 )
 def test_rows_that_cannot_be_meant(text: str, told: str) -> None:
     with pytest.raises(click.UsageError, match=told):
