@@ -65,7 +65,7 @@ def print_memory() -> None:
     with gradstream_server() as server, Client(server.address) as client:
         for trainer in ("manual", "autograd", "module") * client.server_info().workers:
             client.train(trainer=trainer).result()
-        time.sleep(REST_S)
+        time.sleep(REST_S)  # What a server gives back when it rests is not to be counted.
         print("\nidle server, MiB                   RSS     PSS     own   torch")
         for process in (server.process, *descendants(server.process)):
             use, torch = memory(process), "loaded" if has_loaded(process, "libtorch") else "-"

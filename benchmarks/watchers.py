@@ -73,7 +73,7 @@ def told(processes: list[subprocess.Popen[str]], begin: float) -> tuple[int, flo
 def finished(client: Client, job: str) -> Completed:
     """Wait for the end of a job, without watching it."""
     while not (stands := client.get(job)).state.final:
-        time.sleep(0.05)
+        time.sleep(0.05)  # One more watcher would be measured too.
     return client.watch(job, stands.last_sequence - 1).result()
 
 
@@ -110,7 +110,7 @@ def print_reading(watchers: int, epochs: int) -> None:
                 finished(client, job)
                 job_s = time.monotonic() - begin
                 events, last_s = told(processes, begin)
-            time.sleep(REST_S)
+            time.sleep(REST_S)  # The curve shows what is given back.
         after = memory(server.process).anonymous
         print(f"{watchers} watchers, autograd, 100,000 x 16, {epochs} epochs: each was told every epoch once")
         row("the job, nobody watching", alone_s, "s")
@@ -128,7 +128,7 @@ def print_reading(watchers: int, epochs: int) -> None:
             begin = time.monotonic()
             with attached(server, job, watchers) as processes:
                 events, last_s = told(processes, begin)
-            time.sleep(REST_S)
+            time.sleep(REST_S)  # The curve shows what is given back.
         after = memory(server.process).anonymous
         print(f"\n{watchers} watchers of the same job when it has ended, {log_mib(server, job):.1f} MiB each")
         row("from their start until all had all", last_s, "s")
@@ -154,9 +154,9 @@ def print_never_reading(watchers: int, epochs: int) -> None:
                 while not (stands := client.get(job)).state.final:
                     if not half and stands.epochs_done >= epochs / 2:
                         half = time.monotonic()
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # As above.
                 end = time.monotonic()
-            time.sleep(REST_S)
+            time.sleep(REST_S)  # The curve shows what is given back.
         watched = finished(client, job)
         after = memory(server.process).anonymous
         logged = log_mib(server, job)

@@ -89,5 +89,5 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.1)
+        time.sleep(0.1)  # It tells nobody when it is ready.
     raise SystemExit(f"MLServer did not start: {log.read_text()}")

@@ -127,7 +127,7 @@ class AsyncModel(ModelInfo):
         """The model that something is known of."""
         return cls(**vars(info), _operations=operations)
 
-    async def download(self, target: str | PathLike[str], format: ModelFormat | None = None) -> Path:  # noqa: A002
+    async def download(self, target: str | PathLike[str], format: ModelFormat | None = None) -> Path:
         """Write the model to a file, and return its path, as `Model.download` does."""
         return await self._operations.download(self.name, self.version, target, format)
 

@@ -95,7 +95,7 @@ class AsyncStream(Generic[Request, Response]):
         except grpc.aio.AioRpcError as error:
             raise error_of_call(error) from error
         # The stub of EOF is a class of its own, which nothing but this one value has.
-        return None if message is grpc.aio.EOF else message  # type: ignore[return-value]
+        return None if message is grpc.aio.EOF else message  # type: ignore[return-value]  # EOF has no type
 
     def cancel(self) -> None:
         """End the call, if it has not ended."""

@@ -58,7 +58,7 @@ class Model(ModelInfo):
         """The model that something is known of."""
         return cls(**vars(info), _operations=operations)
 
-    def download(self, target: str | os.PathLike[str], format: ModelFormat | None = None) -> Path:  # noqa: A002
+    def download(self, target: str | os.PathLike[str], format: ModelFormat | None = None) -> Path:
         """Write the model to a file, and return its path. An earlier file of the name is replaced, but stays
         as it was when this fails.
 

@@ -274,7 +274,7 @@ def _told(run: SweepRun) -> float:
 
 def _import_optuna() -> None:
     try:
-        import optuna  # noqa: F401
+        import optuna  # noqa: F401  # whether it is there is all that is asked
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "Optuna is not installed; install it with: pip install 'gradstream[sweep]'"

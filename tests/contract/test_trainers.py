@@ -132,7 +132,7 @@ def interrupted(trainer: str, problem: Problem, after: Iterable[int]) -> list[li
     return epochs
 
 
-def for_every_split(trainer: str, problem: Problem) -> None:
+def assert_every_split_agrees(trainer: str, problem: Problem) -> None:
     """Interrupt once at every place there is, and once in all of them."""
     undisturbed = list(shown(load(trainer)(problem)))
     assert len(undisturbed) == problem.epochs
@@ -162,7 +162,7 @@ def test_a_training_goes_on_to_the_bit(
         l2=0.1,
         seed=7,
     )
-    for_every_split(trainer, problem)
+    assert_every_split_agrees(trainer, problem)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -236,7 +236,7 @@ def updated(problem: Problem, name: str) -> Problem:
 @pytest.mark.parametrize("batch_size", [30, 7])
 def test_an_update_that_remembers_goes_on_to_the_bit(trainer: str, name: str, batch_size: int) -> None:
     """A job that was interrupted would have lost its momentum, or its learning rate."""
-    for_every_split(trainer, updated(replace(a_problem(), batch_size=batch_size, l2=0.1), name))
+    assert_every_split_agrees(trainer, updated(replace(a_problem(), batch_size=batch_size, l2=0.1), name))
 
 
 @pytest.mark.parametrize("name", UPDATES)

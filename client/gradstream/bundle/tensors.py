@@ -43,7 +43,7 @@ def decode(content: bytes, shapes: Shapes, dtype: str) -> dict[str, FloatArray]:
     if len(content) < 8 or int.from_bytes(content[:8], "little") > min(_MOST_HEADER, len(content) - 8):
         raise damaged(MEMBER, "is damaged: its header is longer than it can be")
     try:
-        tensors: dict[str, dict[str, Any]] = dict(deserialize(content))  # type: ignore[no-untyped-call]
+        tensors: dict[str, dict[str, Any]] = dict(deserialize(content))  # type: ignore[no-untyped-call]  # it has no types
     except (SafetensorError, ValueError) as error:
         raise damaged(MEMBER, f"is damaged: {str(error)[:200]}") from error
     if tensors.keys() != shapes.keys():

@@ -9,7 +9,7 @@ docs/scikit-learn.md tells more.
 """
 
 try:
-    import sklearn  # noqa: F401
+    import sklearn  # noqa: F401  # whether it is there is all that is asked
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "scikit-learn is not installed; install it with: pip install 'gradstream[sklearn]'"

@@ -79,6 +79,7 @@ class GradstreamRegressor(RegressorMixin, Estimator):
         model_name: str | None = None,
         progress: bool = False,
     ) -> None:
+        # scikit-learn reads parameters off each class's own signature, and wants each kept as it is given.
         self.server = server
         self.trainer = trainer
         self.device = device

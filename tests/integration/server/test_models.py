@@ -12,6 +12,7 @@ import pytest
 import safetensors.numpy
 from tests.disk import fill, small_disk
 from tests.integration.server.calls import TIMEOUT_S, Calls, calls_to, endless, inline, reference, refusal
+from tests.processes import wait_until
 from tests.server import running_server
 
 import gradstream
@@ -121,8 +122,7 @@ def test_models_of_jobs_that_ended_long_ago(tmp_path: Path) -> None:
         calls_to(server.address) as calls,
     ):
         end = calls.train_model("a", spec())
-        while calls.jobs():
-            pass
+        wait_until(lambda: not calls.jobs(), "the end of its job's time")
         predicts_as(end, calls.download("a"))
 
 

@@ -7,6 +7,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.integration.server.calls import Calls, calls_to, curve, endless, inline, reference, refusal
+from tests.processes import wait_until
 from tests.server import RunningServer, running_server
 
 from gradstream.v1 import event_pb2, training_service_pb2
@@ -215,5 +216,4 @@ def test_jobs_that_ended_long_ago_are_deleted(tmp_path: Path) -> None:
         calls_to(server.address) as calls,
     ):
         calls.train(reference())
-        while calls.jobs():
-            time.sleep(0.02)
+        wait_until(lambda: not calls.jobs(), "the end of its time")

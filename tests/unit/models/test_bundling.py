@@ -23,7 +23,7 @@ TWO, THREE = (Y.mean() < Y).astype(np.float64), np.digitize(Y, [-10, 20]).astype
 TOLERANCE = {"float32": {"rtol": 2e-6, "atol": 2e-6}, "float64": {"rtol": 1e-12, "atol": 1e-13}}
 
 
-def agree(bundle: Bundle, result: Completed, rows: Any) -> None:
+def assert_agree(bundle: Bundle, result: Completed, rows: Any) -> None:
     predictions = bundle.predict(rows)
     assert result.predictions is not None
     assert predictions.dtype == result.predictions.dtype == bundle.dtype
@@ -45,7 +45,7 @@ def test_linear_models(trainer: str, standardize: bool, intercept: bool, dtype: 
         features, np.hstack([Y, -Y]).astype(dtype), trainer, standardize=standardize, intercept=intercept,
         learning_rate=rate,
     )  # fmt: skip
-    agree(bundle, result, features)
+    assert_agree(bundle, result, features)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -57,7 +57,7 @@ def test_every_activation(activation: str, normalization: str, dtype: Any) -> No
     bundle, result = train_numbers(
         features, Y.astype(dtype), standardize=True, learning_rate=1e-4, parts=chosen
     )
-    agree(bundle, result, features)
+    assert_agree(bundle, result, features)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,7 +68,7 @@ def test_two_classes(trainer: str, dtype: Any) -> None:
     bundle, result = train_numbers(
         features, TWO.astype(dtype), trainer, parts=parts, epochs=20, learning_rate=0.01
     )
-    agree(bundle, result, features)
+    assert_agree(bundle, result, features)
     assert bundle.classes == (0, 1)
     likely = bundle.predict(features)[:, 0] > 0.5
     assert bundle.classify(features).tolist() == likely.astype(int).tolist()
@@ -82,7 +82,7 @@ def test_several_classes(model: str, dtype: Any) -> None:
     parts |= {"loss": Choice("cross_entropy")}
     features = X.astype(dtype)
     bundle, result = train_numbers(features, THREE.astype(dtype), parts=parts, standardize=True, epochs=20)
-    agree(bundle, result, features)
+    assert_agree(bundle, result, features)
     assert bundle.predict(features).shape == (40, 3)
     assert bundle.classify(features).tolist() == bundle.predict(features).argmax(axis=1).tolist()
 
@@ -93,9 +93,11 @@ def test_tables(tmp_path: Path, dtype: Any, standardize: bool) -> None:
     """Columns that are encoded, or filled, in another way than for training would give other predictions."""
     rate = 0.1 if standardize else 1e-5
     bundle, result, features = train_table(tmp_path, standardize=standardize, dtype=dtype, learning_rate=rate)
-    agree(bundle, result, features)
-    agree(bundle, result, HOUSES)
-    agree(bundle, result, {name: HOUSES[name].to_pylist() for name in ("area", "rooms", "city", "sold")})
+    assert_agree(bundle, result, features)
+    assert_agree(bundle, result, HOUSES)
+    assert_agree(
+        bundle, result, {name: HOUSES[name].to_pylist() for name in ("area", "rooms", "city", "sold")}
+    )
     assert [column.name for column in bundle.columns] == ["sold", "city", "area", "rooms"]
     assert bundle.columns[1].categories == ("Bonn", "Oslo", "Rome")
     assert bundle.columns[3].categories == (1, 2, 3, 4, 5)
@@ -122,7 +124,7 @@ def test_the_reference_experiment() -> None:
     assert isinstance(completed, Completed)
     bundle = bundle_of(small_spec("manual", predict_rows=None), completed, job="job")
     assert (bundle.features, bundle.targets) == (("x",), ("y",))
-    agree(bundle, completed, 5)
+    assert_agree(bundle, completed, 5)
 
 
 def test_a_model_whose_scaling_was_not_kept() -> None:

@@ -32,7 +32,7 @@ def run(bundle: Bundle, inputs: dict[str, Any]) -> np.ndarray:
     return np.asarray(predictions)
 
 
-def agree(bundle: Bundle, features: Any, inputs: dict[str, Any] | None = None) -> None:
+def assert_agree(bundle: Bundle, features: Any, inputs: dict[str, Any] | None = None) -> None:
     wide = features.astype(np.float64 if bundle.scaling else bundle.dtype)
     predictions = run(bundle, inputs or {"features": wide})
     assert predictions.dtype == bundle.dtype
@@ -46,7 +46,7 @@ def test_graphs_of_perceptrons(activation: str, normalization: str, dtype: Any) 
     features = X.astype(dtype)
     chosen = mlp(activation=activation, normalization=normalization, dropout=0.25)
     bundle, _ = train_numbers(features, Y.astype(dtype), standardize=True, learning_rate=1e-4, parts=chosen)
-    agree(bundle, features)
+    assert_agree(bundle, features)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -63,7 +63,7 @@ def test_graphs_of_single_layers(model: str, targets: Any, intercept: bool, dtyp
         intercept=intercept,
         learning_rate=1e-4,
     )
-    agree(bundle, features)
+    assert_agree(bundle, features)
 
 
 @pytest.mark.parametrize("standardize", [True, False])
@@ -80,7 +80,7 @@ def test_a_graph_takes_the_columns_of_the_table(tmp_path: Path, dtype: Any, stan
         "rooms": HOUSES["rooms"].to_numpy().astype(np.int64)[:, None],
     }
     assert np.isnan(area).any()
-    agree(bundle, features, inputs)
+    assert_agree(bundle, features, inputs)
     unknown = inputs | {"city": np.array([["Paris"], *[["Rome"]] * 7], object)}
     assert np.isnan(run(bundle, unknown)[:, 0]).tolist() == [True] + [False] * 7
 
@@ -88,7 +88,7 @@ def test_a_graph_takes_the_columns_of_the_table(tmp_path: Path, dtype: Any, stan
 def test_means_stand_in_for_numbers_in_a_matrix(tmp_path: Path) -> None:
     choices = {"features": ("area",), "one_hot": ()}
     bundle, _, _ = train_table(tmp_path, choices=choices, learning_rate=1e-5)
-    agree(bundle, np.array([[np.nan], [50]], bundle.dtype))
+    assert_agree(bundle, np.array([[np.nan], [50]], bundle.dtype))
 
 
 def test_a_graph_is_the_same_each_time_and_stands_alone() -> None:
